@@ -1,0 +1,1 @@
+"""Experiments, each a Python file with a `get_config`."""

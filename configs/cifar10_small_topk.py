@@ -1,0 +1,51 @@
+"""5,000 CIFAR-10 images on a ResNet18 of width 16: a stand-in for a CPU.
+
+  python -m jaxunlearn.launch --config=configs/cifar10_small_topk.py \
+      --config.data.dir=DIR
+
+DIR holds CIFAR-10 as TFDS prepares it (its folder `cifar10`).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config() -> ConfigDict:
+  """Fine-tuning alone, and three selections with small and large ε."""
+  config = common.get_config()
+  config.data.source = 'tfds:cifar10'
+  config.data.num_train = 5000
+  config.model = {'name': 'resnet18', 'width': 16, 'dtype': 'float32'}
+  config.train.epochs = 12
+  config.unlearn.epochs = 3
+  config.recipes = {
+    'finetune': {'name': 'finetune', 'js_weight': 0.1},
+    'top_k_45_leaves': _top_k('leaves', js_weight=0.1),
+    'top_k_45_leaves_js0': _top_k('leaves', js_weight=0.0),
+    'top_k_45_scalars': _top_k('scalars', js_weight=0.1),
+    'random_k': _random('random_k', factor=0.1),
+    'random_k_eps-2': _random('random_k', factor=-2.0),
+    'random_top_k': _random('random_top_k', factor=0.1),
+    'random_top_k_eps-1': _random('random_top_k', factor=-1.0),
+  }
+  return config.lock()
+
+
+def _top_k(over: str, js_weight: float) -> dict:
+  return {
+    'name': 'top_k',
+    'k': 45,
+    'over': over,
+    'factor': 0.1,
+    'js_weight': js_weight,
+  }
+
+
+def _random(name: str, factor: float) -> dict:
+  return {
+    'name': name,
+    'fraction': 0.05,
+    'factor': factor,
+    'js_weight': 0.1,
+  }

@@ -1,0 +1,71 @@
+"""Every setting, with its default. Read by the other files of this folder."""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+  """The defaults: digits, a small network, 10 % forgotten at random."""
+  config = ConfigDict(sort_keys=False)
+  config.data = {
+    # digits, npz:PATH or tfds:NAME.
+    'source': 'digits',
+    # Of tfds; empty is the default of TFDS, ~/tensorflow_datasets.
+    'dir': '',
+    # A seeded subset of so many examples; None takes all.
+    'num_train': config_dict.placeholder(int),
+    'num_test': config_dict.placeholder(int),
+    'seed': 0,
+    # Of each channel, of images in [0, 1]; empty: the training set's own.
+    'mean': (),
+    'std': (),
+  }
+  # cnn or resnet18; dtype float32 or bfloat16, of the computation.
+  config.model = {'name': 'cnn', 'width': 32, 'dtype': 'float32'}
+  config.train = {
+    'epochs': 20,
+    'batch_size': 128,
+    'learning_rate': 1e-3,
+    # adam, adamw or sgd (momentum 0.9); weight_decay is adamw's.
+    'optimizer': 'adam',
+    'weight_decay': 0.0,
+    # constant or cosine (to 0), after so many epochs of linear warm-up.
+    'schedule': 'constant',
+    'warmup_epochs': 0,
+    # Random crops (4 pixels) and flips, on the device.
+    'augment': False,
+    'seed': 0,
+  }
+  config.forget = {
+    # random (fraction), class (classes), indices (path) or mislabelled
+    # (fraction).
+    'kind': 'random',
+    'fraction': 0.1,
+    'classes': (),
+    # .npy, .txt, .csv or .json; positions in the full training set.
+    'path': '',
+    'seed': 0,
+  }
+  # checkpoint: an Orbax directory or a finished workdir; empty: train one.
+  config.original = {'checkpoint': '', 'keep': True}
+  # retrain or none.
+  config.reference = 'retrain'
+  config.unlearn = {
+    'epochs': 5,
+    'batch_size': 128,
+    'learning_rate': 1e-3,
+    # everything (Algorithm 1) or selected (Theorem 1).
+    'trainable': 'everything',
+    # retain (updated on retained examples) or frozen.
+    'batch_stats': 'retain',
+    # Random crops and flips of the retained images.
+    'augment': False,
+    # epochs; similar: to the original on forget, at least threshold;
+    # converged: on retain, threshold times the original's accuracy and no
+    # longer rising. The last two stop at `epochs` at the latest.
+    'stop': 'epochs',
+    'threshold': 0.99,
+    'seed': 0,
+  }
+  # {row: {name: recipe, its hyper-parameters, any key of unlearn}}.
+  config.recipes = {}
+  return config

@@ -1,0 +1,22 @@
+"""The paper's Random-k: ResNet18, CIFAR-10, 10 % forgotten, k = 5 %, λ = 0.1.
+
+python -m jaxunlearn.launch --config=configs/resnet18_randomk.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import resnet18_topk
+
+
+def get_config() -> ConfigDict:
+  """As `resnet18_topk.py`, with the other strategy."""
+  config = resnet18_topk.get_config().unlock()
+  config.recipes = {
+    'random_k': {
+      'name': 'random_k',
+      'fraction': 0.05,
+      'factor': 0.1,
+      'js_weight': 0.1,
+    },
+  }
+  return config.lock()

@@ -1,0 +1,1 @@
+"""Machine unlearning for JAX."""

@@ -1,0 +1,130 @@
+"""The course of a training run: logged by epoch, and stopped by a rule."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from jaxunlearn import evaluation, metrics
+from jaxunlearn.clock import Clock
+from jaxunlearn.epochs import by_epoch
+from jaxunlearn.errors import Diverged
+from jaxunlearn.problem import Run
+from jaxunlearn.types import Task, Variables
+
+__all__ = ['Outcome', 'follow', 'stopping_rule']
+
+StopRule = Callable[[list, Mapping], str | None]
+
+
+class Outcome(NamedTuple):
+  """A trained model and how it came about.
+
+  Attributes:
+    variables: the model.
+    lines: what was logged, a line an epoch.
+    stopped: by which rule, or None where nothing was trained.
+  """
+
+  variables: Variables
+  lines: list[dict[str, Any]]
+  stopped: str | None
+
+
+def follow(
+  run: Run,
+  name: str,
+  steps: Iterator,
+  *,
+  start: Variables | None,
+  epochs: int,
+  epoch_steps: int,
+  batch_size: int,
+  clock: Clock,
+  watch: bool,
+  stop: StopRule = lambda lines, logits: None,
+) -> Outcome:
+  """Takes the steps, logs each epoch, and stops where the rule says so.
+
+  Args:
+    run: the run.
+    name: of the model.
+    steps: (state, metrics), one for each XLA call.
+    start: the variables before the first step, where they are known.
+    epochs: at most.
+    epoch_steps: steps in each.
+    batch_size: examples of the leading split in a step.
+    clock: counts the time of the steps, and of nothing else.
+    watch: whether to measure accuracy on forget and retain after each epoch.
+    stop: (lines, logits by split) -> the rule that says stop, or None.
+
+  Raises:
+    Diverged: a loss or logit is not finite; the model of the epoch before is
+      kept, and named.
+  """
+  run.work.forget_lines(name)
+  variables, lines, stopped = start, [], 'epochs' if epochs else None
+  watched = {k: run.problem.splits[k] for k in ('forget', 'retain')}
+  try:
+    for epoch in by_epoch(
+      steps,
+      epochs=epochs,
+      epoch_steps=epoch_steps,
+      batch_size=batch_size,
+      stage=name,
+      clock=clock,
+      progress=run.progress,
+    ):
+      line = {
+        'model': name,
+        'epoch': epoch.number,
+        'step': epoch.step,
+        **epoch.metrics,
+        'seconds': clock.seconds['fine_tune'],
+        'examples_per_second': epoch.examples_per_second,
+        'accuracy_forget': None,
+        'accuracy_retain': None,
+      }
+      logits = {}
+      if watch:
+        logits = evaluation.logits(run.problem.model, epoch.variables, watched)
+        found = evaluation.accuracies(logits, watched, None)
+        line['accuracy_forget'] = found['forget']
+        line['accuracy_retain'] = found['retain']
+      run.work.log(line)
+      lines.append(line)
+      variables = epoch.variables
+      rule = stop(lines, logits)
+      if rule:
+        stopped = rule
+        break
+  except Diverged as error:
+    remedy = 'lower its learning_rate or its factor'
+    if variables is not None:
+      kept = run.work.save_last_good(name, variables)
+      remedy += f'; the last good model is in {kept}'
+    raise Diverged(f'{name} diverged: {error}; {remedy}.') from error
+  return Outcome(variables, lines, stopped)
+
+
+def stopping_rule(run: Run, task: Task, tuning: Mapping[str, Any]) -> StopRule:
+  """The rule of `unlearn.stop`, beyond a number of epochs."""
+  threshold = tuning['threshold']
+  if tuning['stop'] == 'similar':
+    before = evaluation.logits(
+      task.model, task.original, {'forget': run.problem.forget}
+    )
+
+    def similar(lines: list, logits: Mapping) -> str | None:
+      likeness = metrics.similarity(logits['forget'], before['forget'])
+      return 'similar' if likeness >= threshold else None
+
+    return similar
+  if tuning['stop'] == 'converged':
+    target = run.stages['original'].result()['accuracy']['retain']
+
+    def converged(lines: list, logits: Mapping) -> str | None:
+      course = [line['accuracy_retain'] for line in lines]
+      epoch = metrics.converged_epoch(course, target, threshold)
+      return 'converged' if epoch else None
+
+    return converged
+  return lambda lines, logits: None

@@ -1,0 +1,244 @@
+"""Where images come from: embedded digits, an .npz file, or a TFDS set."""
+
+import difflib
+import pathlib
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from jaxunlearn import fingerprint
+from jaxunlearn.data import tfds
+from jaxunlearn.errors import InputError
+
+__all__ = ['Dataset', 'load', 'read_npy', 'sha256']
+
+_ARRAYS = ('x_train', 'y_train', 'x_test', 'y_test')
+
+# ImageNet-21k has 21,841; a larger label is an identifier, not a class.
+_MAX_CLASSES = 2**16
+
+
+class Dataset(NamedTuple):
+  """Images and labels in memory, checked.
+
+  Attributes:
+    name: the source that it was loaded from.
+    x_train: [n, height, width, channels], uint8, or float32 in [0, 1].
+    y_train: [n] int32, classes from 0.
+    x_test: [m, height, width, channels], the dtype of `x_train`.
+    y_test: [m] int32.
+  """
+
+  name: str
+  x_train: np.ndarray
+  y_train: np.ndarray
+  x_test: np.ndarray
+  y_test: np.ndarray
+
+  @property
+  def num_classes(self) -> int:
+    """1 + the largest label of the training set."""
+    return 1 + int(self.y_train.max())
+
+
+def load(source: str, dir: str = '') -> Dataset:
+  """The data set that `source` names.
+
+  Args:
+    source: one of
+      `digits`: scikit-learn's 1,797 digits, 8x8x1, uint8; 360 of them test.
+      `npz:PATH`: a file with `x_train`, `y_train`, `x_test`, `y_test`; images
+        [n, height, width, channels] or [n, height, width] (one channel),
+        uint8 or float in [0, 1]; labels integers.
+      `tfds:NAME`: a prepared TFDS set with `image` and `label`, in the order
+        of `id` where it has one: on disk examples are shuffled.
+    dir: where TFDS keeps its sets; empty for its own default.
+
+  Raises:
+    InputError: an unknown source; a file that is missing or damaged; arrays
+      that are not images with labels; a TFDS set that is not prepared.
+
+  Example:
+    >>> load('digits').x_train.shape
+    (1437, 8, 8, 1)
+  """
+  kind, _, name = source.partition(':')
+  if source == 'digits':
+    arrays = _digits()
+  elif kind == 'npz' and name:
+    arrays = _npz(name)
+  elif kind == 'tfds' and name:
+    arrays = tfds.read(name, dir)
+  else:
+    match = difflib.get_close_matches(kind.lower(), ('digits', 'npz', 'tfds'))
+    nearest = f'; the nearest is {match[0]}' if match else ''
+    raise InputError(
+      f'data.source is {source[:80]!r}, but a source is digits, npz:PATH or '
+      f'tfds:NAME{nearest}.'
+    )
+  return _checked(source, arrays)
+
+
+def sha256(dataset: Dataset) -> str:
+  """Digest of the four arrays, by `fingerprint.sha256`; the name is left out.
+
+  Example:
+    >>> sha256(load('digits'))[:16]
+    'e50c5a546b121459'
+  """
+  return fingerprint.sha256({name: getattr(dataset, name) for name in _ARRAYS})
+
+
+def read_npy(file: IO[bytes]) -> np.ndarray:
+  """The one array that an open file in NumPy's format holds.
+
+  Raises:
+    ValueError: damaged, longer than its header says, or pickled objects.
+  """
+  try:
+    array = np.lib.format.read_array(file, allow_pickle=False)
+  # What a header with flipped bits was seen to raise besides ValueError.
+  except (
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    tokenize.TokenError,
+  ) as error:
+    raise ValueError(str(error)) from error
+  # In an archive this read also meets the checksum behind the array.
+  if file.read(1):
+    raise ValueError('it is longer than its header says')
+  return array
+
+
+def _digits() -> dict[str, np.ndarray]:
+  from sklearn.datasets import load_digits
+
+  bunch = load_digits()
+  # Shuffled, because the set comes writer by writer.
+  order = np.random.default_rng(0).permutation(len(bunch.target))
+  images = np.rint(bunch.images[order] * (255 / 16)).astype(np.uint8)
+  labels = bunch.target[order]
+  return {
+    'x_train': images[:-360],
+    'y_train': labels[:-360],
+    'x_test': images[-360:],
+    'y_test': labels[-360:],
+  }
+
+
+def _npz(name: str) -> dict[str, np.ndarray]:
+  path = pathlib.Path(name).expanduser()
+  try:
+    # Not np.load, which leaves bytes and so the checksum unread where a
+    # damaged header claims too few.
+    with zipfile.ZipFile(path) as archive:
+      missing = [
+        name for name in _ARRAYS if f'{name}.npy' not in archive.namelist()
+      ]
+      if missing:
+        raise InputError(
+          f'{path} lacks {", ".join(missing)}; it must hold '
+          f'{", ".join(_ARRAYS)}.'
+        )
+      return {name: _member(archive, f'{name}.npy') for name in _ARRAYS}
+  except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    raise InputError(f'{path} cannot be read: {error.strerror}.') from error
+  except InputError:
+    raise
+  except (
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
+    raise InputError(
+      f'{path} is no .npz file, is damaged, or holds pickled objects; write it '
+      'again with numpy.savez.'
+    ) from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+  method = archive.getinfo(name).compress_type
+  if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    raise ValueError(f'{name} is compressed in a way that NumPy never uses')
+  with archive.open(name) as file:
+    return read_npy(file)
+
+
+def _checked(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
+  x_train = _images(f'{name}: x_train', arrays['x_train'])
+  x_test = _images(f'{name}: x_test', arrays['x_test'])
+  y_train = _labels(f'{name}: y_train', arrays['y_train'], len(x_train))
+  y_test = _labels(f'{name}: y_test', arrays['y_test'], len(x_test))
+  if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
+    raise InputError(
+      f'{name}: training images are {x_train.dtype} of shape '
+      f'{x_train.shape[1:]}, test images {x_test.dtype} of shape '
+      f'{x_test.shape[1:]}; make them alike.'
+    )
+  if (y_train == y_train[0]).all():
+    raise InputError(
+      f'{name}: y_train has the one label {y_train[0]}; a classifier needs at '
+      'least 2 classes.'
+    )
+  if y_test.max() > y_train.max():
+    raise InputError(
+      f'{name}: y_test[{y_test.argmax()}] is {y_test.max()}, but the classes '
+      f'of y_train end at {y_train.max()}; make both sets of one labelling.'
+    )
+  return Dataset(name, x_train, y_train, x_test, y_test)
+
+
+def _images(where: str, array: np.ndarray) -> np.ndarray:
+  shape = array.shape
+  if array.ndim == 3:
+    array = array[..., None]
+  if array.ndim != 4 or not 1 <= array.shape[-1] <= 4:
+    raise InputError(
+      f'{where} has shape {shape}, but images are [n, height, width, channels] '
+      'with 1 to 4 channels, or [n, height, width].'
+    )
+  if not array.size:
+    raise InputError(f'{where} has shape {shape}, which holds no pixel.')
+  if array.dtype == np.uint8:
+    return array
+  if array.dtype.kind != 'f':
+    raise InputError(
+      f'{where} is {array.dtype}, but images are uint8, or float in [0, 1].'
+    )
+  # NaN is in no range, so this finds it too.
+  good = ((array >= 0) & (array <= 1)).all(axis=(1, 2, 3))
+  if not good.all():
+    raise InputError(
+      f'{where}[{good.argmin()}] has a pixel that is NaN or outside [0, 1]; '
+      'rescale float images, or store them as uint8.'
+    )
+  return array.astype(np.float32)
+
+
+def _labels(where: str, array: np.ndarray, length: int) -> np.ndarray:
+  if array.ndim != 1 or array.dtype.kind not in 'iu':
+    raise InputError(
+      f'{where} is {array.dtype} of shape {array.shape}, but labels are '
+      'integers of shape [n].'
+    )
+  if len(array) != length:
+    raise InputError(
+      f'{where} has {len(array)} labels for {length} images; there must be one '
+      'for each.'
+    )
+  good = (array >= 0) & (array < _MAX_CLASSES)
+  if not good.all():
+    raise InputError(
+      f'{where}[{good.argmin()}] is {array[good.argmin()]}, but labels are '
+      f'classes numbered from 0 (at most {_MAX_CLASSES} of them).'
+    )
+  return array.astype(np.int32)

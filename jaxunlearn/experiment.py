@@ -1,0 +1,256 @@
+"""A whole run: from a config to a report."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxunlearn import (
+  evaluation,
+  fingerprint,
+  masks,
+  method,
+  metrics,
+  report,
+  settings,
+  summary,
+  train,
+)
+from jaxunlearn.clock import Clock
+from jaxunlearn.course import Outcome, follow, stopping_rule
+from jaxunlearn.data import augment, batches
+from jaxunlearn.errors import InputError
+from jaxunlearn.models import adapters
+from jaxunlearn.problem import Problem, Run, named_key, prepare
+from jaxunlearn.progress import Progress
+from jaxunlearn.settings import Row
+from jaxunlearn.types import Resident, Task
+from jaxunlearn.workdir import Stage, Workdir
+
+__all__ = ['run']
+
+
+def run(
+  config: Any, workdir: str | Path, progress: Progress | None = None
+) -> dict[str, Any]:
+  """Trains or restores the original, unlearns by each recipe, reports.
+
+  What the workdir holds already is not done again; rows may be added. Writes
+  config.json, metrics.jsonl, original/, retrained/, unlearned/ROW/,
+  report.json, report.md and figures/ there.
+
+  Args:
+    config: a ConfigDict with the keys of `configs/common.py`.
+    workdir: a directory, made where it is missing.
+    progress: where to say what happens; the terminal by default.
+
+  Returns:
+    The report, schema 1.
+
+  Raises:
+    InputError: a mistake in the config, the data, the request, the checkpoint
+      or the workdir; training that diverged.
+  """
+  settings.check(config)
+  rows = settings.rows(config)
+  problem = prepare(config)
+  work = Workdir(workdir)
+  stages = plan(config, rows, problem, work)
+  this = Run(config, problem, work, stages, progress or Progress())
+  done = [name for name, stage in stages.items() if stage.finished]
+  work.write_config(config.to_dict())
+  for name in done:
+    this.progress.say(f'{name}: done before')
+
+  if 'original' not in done:
+    obtain_original(this)
+  if 'retrained' in stages and 'retrained' not in done:
+    retrain(this)
+  for row in rows:
+    if row.name not in done:
+      unlearn(this, row)
+
+  result = summary.assemble(config, rows, problem, stages)
+  if not config.original.keep:
+    likeness = result['models']['original']['similarity']
+    stages['original'].forget({'similarity': likeness})
+  report.write(work.path, result, work.history())
+  return result
+
+
+def plan(
+  config: Any, rows: list[Row], problem: Problem, work: Workdir
+) -> dict[str, Stage]:
+  """The stages of a run, each with all that it is made from."""
+  training = settings.flat({'train': config.train.to_dict()})
+  if config.original.checkpoint:
+    path = Path(config.original.checkpoint).expanduser().absolute()
+    source = {'original.checkpoint': str(path)}
+  else:
+    source = training
+  facts = problem.facts
+  stages = {'original': work.stage('original', facts | source)}
+  if config.reference == 'retrain':
+    stages['retrained'] = work.stage('retrained', facts | training)
+  for row in rows:
+    own = settings.flat({'recipes': {row.name: dict(row.settings)}})
+    recipe = {f'recipes.{row.name}.name': row.recipe}
+    stages[row.name] = work.stage(
+      f'unlearned/{row.name}', facts | source | own | recipe
+    )
+  return stages
+
+
+def obtain_original(run: Run) -> None:
+  """Trains the original on everything, or restores the user's."""
+  problem, clock = run.problem, Clock()
+  path = run.config.original.checkpoint
+  if path:
+    outcome = Outcome(adapters.restore(path, problem.like()), [], None)
+  else:
+    everything = Resident(
+      jnp.concatenate([problem.retain.image, problem.forget.image]),
+      jnp.concatenate([problem.retain.label, problem.forget.label]),
+    )
+    outcome = fit(run, 'original', everything, clock)
+  finish(run, 'original', outcome, clock, {'from': path or 'trained'})
+
+
+def retrain(run: Run) -> None:
+  """Trains the reference from scratch, on retain alone."""
+  clock = Clock()
+  outcome = fit(run, 'retrained', run.problem.retain, clock, watch=True)
+  finish(run, 'retrained', outcome, clock, {})
+
+
+def unlearn(run: Run, row: Row) -> None:
+  """Selects, perturbs and fine-tunes, from the original."""
+  problem, tuning, clock = run.problem, row.settings, Clock()
+  original = run.stages['original'].variables(problem.like())
+  task = Task(problem.model, original, problem.forget, problem.retain)
+  key = named_key(tuning['seed'], 'unlearn')
+  key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
+
+  try:
+    with clock.measure('select'):
+      selection = method.select(row.method, task, key_select)
+      jax.block_until_ready(selection)
+  except ValueError as error:
+    raise InputError(f'recipes.{row.name}: {error}') from error
+  with clock.measure('perturb'):
+    params = method.perturb(row.method, task, key_perturb, selection)
+    jax.block_until_ready(params)
+  state = method.begin(row.method, task, params, selection, key_steps)
+  epoch_steps = batches.steps_per_epoch(
+    len(problem.retain), tuning['batch_size']
+  )
+  steps = method.fine_tune(
+    row.method,
+    task,
+    state,
+    key_tune,
+    num_steps=tuning['epochs'] * epoch_steps,
+    batch_size=tuning['batch_size'],
+    augment=augment.crop_and_flip if tuning['augment'] else None,
+  )
+  outcome = follow(
+    run,
+    row.name,
+    steps,
+    start=state.variables,
+    epochs=tuning['epochs'],
+    epoch_steps=epoch_steps,
+    batch_size=min(tuning['batch_size'], len(problem.retain)),
+    clock=clock,
+    watch=True,
+    stop=stopping_rule(run, task, tuning),
+  )
+  params = original['params']
+  leaves = jax.tree.leaves(params)
+  count = masks.count(selection.mask, params)
+  facts = {
+    'selected': {
+      'scalars': int(count.scalars),
+      'leaves': int(count.leaves),
+      'total_scalars': sum(leaf.size for leaf in leaves),
+      'total_leaves': len(leaves),
+    },
+    'dead': evaluation.dead(task, outcome.variables, jax.random.key(0)),
+  }
+  finish(run, row.name, outcome, clock, facts, selection.mask)
+
+
+def fit(
+  run: Run, name: str, source: Resident, clock: Clock, watch: bool = False
+) -> Outcome:
+  """Trains a model from scratch, with the settings of `config.train`."""
+  how = run.config.train
+  epoch_steps = batches.steps_per_epoch(len(source), how.batch_size)
+  steps = train.fit(
+    run.problem.model,
+    source,
+    named_key(how.seed, name),
+    num_steps=how.epochs * epoch_steps,
+    batch_size=how.batch_size,
+    tx=settings.optimizer(how, epoch_steps),
+    augment=augment.crop_and_flip if how.augment else None,
+  )
+  return follow(
+    run,
+    name,
+    steps,
+    start=None,
+    epochs=how.epochs,
+    epoch_steps=epoch_steps,
+    batch_size=min(how.batch_size, len(source)),
+    clock=clock,
+    watch=watch,
+  )
+
+
+def finish(
+  run: Run,
+  name: str,
+  outcome: Outcome,
+  clock: Clock,
+  facts: Mapping[str, Any],
+  mask: Any = None,
+) -> None:
+  """Evaluates a model on every split and writes its stage."""
+  problem, stage = run.problem, run.stages[name]
+  logits = evaluation.logits(problem.model, outcome.variables, problem.splits)
+  accuracy = evaluation.accuracies(
+    logits, problem.splits, problem.request.labels_before
+  )
+  if name == 'original':
+    target = accuracy['retain']
+  else:
+    target = run.stages['original'].result()['accuracy']['retain']
+  course = [line['accuracy_retain'] for line in outcome.lines]
+  converged = None
+  if None not in course:
+    converged = metrics.converged_epoch(course, target)
+  spent = {k: v for k, v in clock.seconds.items() if k != 'compile'}
+  result = {
+    'accuracy': accuracy,
+    'seconds': {
+      'select': spent.get('select'),
+      'perturb': spent.get('perturb'),
+      'fine_tune': spent.get('fine_tune'),
+      'total': sum(spent.values()) if spent else None,
+      'compile': clock.seconds['compile'] if spent else None,
+    },
+    'epochs': len(outcome.lines),
+    'epoch_seconds': [line['seconds'] for line in outcome.lines],
+    'converged_epoch': converged,
+    'stopped': outcome.stopped,
+    'checkpoint_sha256': fingerprint.sha256(outcome.variables),
+    **facts,
+  }
+  stage.finish(outcome.variables, logits, result, mask)
+  shown = ', '.join(
+    f'{split} {100 * accuracy[split]:.2f} %' for split in problem.splits
+  )
+  run.progress.end(f'accuracy on {shown}')

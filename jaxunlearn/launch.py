@@ -1,0 +1,74 @@
+"""The command line: python -m jaxunlearn.launch --config=configs/NAME.py."""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from jaxunlearn.errors import InputError
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'A file of configs/, such as configs/digits_topk.py.'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Where results go; workdirs/NAME by default.'
+)
+
+
+def main(argv: list[str]) -> None:
+  """Runs the experiment that the flags describe, and prints its table."""
+  del argv
+  logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
+  from jaxunlearn import experiment
+  from jaxunlearn.progress import Progress
+  from jaxunlearn.report import tables, words
+
+  config = _CONFIG.value
+  name = Path(config_flags.get_config_filename(flags.FLAGS['config'])).stem
+  workdir = Path(_WORKDIR.value or f'workdirs/{name.partition(":")[0]}')
+  progress = Progress()
+  try:
+    report = experiment.run(config, workdir, progress)
+  except InputError as error:
+    progress.end()
+    _refuse(error)
+  except KeyboardInterrupt:
+    progress.end()
+    _refuse('stopped; the same command goes on after the last finished stage.')
+  progress.print(tables.console(report))
+  for sentence in words.remarks(report):
+    progress.say(f'- {sentence}')
+  progress.say(f'Written to {workdir}: report.md, report.json, figures/.')
+
+
+def parse(argv: list[str]) -> list[str]:
+  """Parses the flags; a mistake is one line and exit code 2."""
+  try:
+    left = flags.FLAGS(argv)
+    if _CONFIG.value is None:
+      _refuse('--config is missing: give --config=configs/digits_topk.py.')
+    _CONFIG.value.keys()
+  except (
+    flags.Error,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+  ) as error:
+    _refuse(error)
+  except (OSError, ImportError, SyntaxError) as error:
+    _refuse(f'the config cannot be read: {error}')
+  if len(left) > 1:
+    _refuse(f'{left[1]!r} is not a flag: settings are --config.KEY=VALUE.')
+  return left
+
+
+def _refuse(reason: object) -> None:
+  text = str(reason.args[0] if isinstance(reason, KeyError) else reason)
+  print(f'jaxunlearn: {" ".join(text.split())}', file=sys.stderr)
+  sys.exit(2)
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=parse)

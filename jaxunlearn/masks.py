@@ -1,0 +1,190 @@
+"""Masks: which entries of a parameter pytree are selected, as values."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxunlearn.types import Array, Count, Mask, Params, Scores
+
+__all__ = ['count', 'random_k', 'top_k']
+
+
+def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
+  """Selects exactly the k largest scores.
+
+  Ties go to the entry that comes first, in the order of the pytree's leaves
+  and row by row within a leaf; NaN comes after every number.
+
+  Over scalars the k-th largest is found by bisection on the bits of the
+  float, 32 passes that each count: no sort, no gather, one extra copy of the
+  scores.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> scores = {'a': jnp.array([3.0, 1.0]), 'b': jnp.array([3.0, 4.0])}
+    >>> mask = top_k(scores, 2)
+    >>> mask['a'].tolist(), mask['b'].tolist()
+    ([True, False], [False, True])
+
+  Args:
+    scores: a pytree of arrays of any shapes, floating-point of at most 32 bits.
+    k: how many to select. May be traced; it is then clipped to the range.
+    over: 'scalars', or 'leaves' to select whole arrays by the L2 norm of their
+      scores.
+
+  Returns:
+    A mask: boolean arrays of the scores' shapes over scalars, of shape () over
+    leaves.
+
+  Raises:
+    ValueError: k below 0 or above the number of entries, or an unknown `over`.
+
+  Reference:
+    Zuo et al. (2025), Algorithm 1, Top-K. Whether their K counts scalars or
+    arrays is not said; Table I suggests either.
+  """
+  leaves, treedef = jax.tree.flatten(scores)
+  if over not in ('scalars', 'leaves'):
+    raise ValueError(f"top_k selects over 'scalars' or 'leaves', not {over!r}.")
+  total = len(leaves) if over == 'leaves' else sum(x.size for x in leaves)
+  if not isinstance(k, jax.core.Tracer) and not 0 <= int(k) <= total:
+    raise ValueError(f'k = {k} is not between 0 and the {total} {over}.')
+  k = jnp.clip(jnp.asarray(k, jnp.int32), 0, total)
+  if over == 'leaves':
+    norms = [
+      jnp.sqrt(jnp.sum(jnp.square(x.astype(jnp.float32)))) for x in leaves
+    ]
+    ranked = jnp.argsort(jnp.stack(norms), descending=True, stable=True)
+    chosen = jnp.zeros(total, bool).at[ranked].set(jnp.arange(total) < k)
+    return jax.tree.unflatten(treedef, list(chosen))
+  return jax.tree.unflatten(treedef, _top_k_scalars(leaves, k))
+
+
+def random_k(key: Array, params: Params, fraction: float) -> Mask:
+  """Selects each scalar independently with the same probability.
+
+  Args:
+    key: of the draw.
+    params: a pytree of arrays; their shapes alone matter.
+    fraction: the probability, in [0, 1].
+
+  Returns:
+    A mask of the parameters' shapes.
+
+  Raises:
+    ValueError: a fraction outside [0, 1].
+
+  Reference:
+    Zuo et al. (2025), Algorithm 1, Random-k.
+  """
+  if not isinstance(fraction, jax.core.Tracer) and not 0 <= fraction <= 1:
+    raise ValueError(f'a fraction lies between 0 and 1; {fraction} does not.')
+  leaves, treedef = jax.tree.flatten(params)
+  keys = jax.random.split(key, len(leaves))
+  return jax.tree.unflatten(
+    treedef,
+    [
+      jax.random.bernoulli(k, fraction, x.shape)
+      for k, x in zip(keys, leaves, strict=True)
+    ],
+  )
+
+
+def count(mask: Mask, params: Params) -> Count:
+  """Counts what a mask selects.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> params = {'a': jnp.zeros((2, 3)), 'b': jnp.zeros(4)}
+    >>> selected = count({'a': jnp.array(True), 'b': jnp.zeros(4, bool)}, params)
+    >>> selected.scalars.item(), selected.leaves.item()
+    (6, 1)
+
+  Args:
+    mask: boolean leaves that broadcast to the parameters.
+    params: the parameters.
+
+  Returns:
+    `scalars` and `leaves`, int32 arrays of shape ().
+  """
+  scalars = jax.tree.leaves(
+    jax.tree.map(
+      lambda m, x: jnp.sum(m, dtype=jnp.int32) * (x.size // m.size),
+      mask,
+      params,
+    )
+  )
+  scalars = jnp.stack(scalars)
+  return Count(scalars.sum(), jnp.sum(scalars > 0))
+
+
+def _top_k_scalars(leaves: list[Array], k: Array) -> list[Array]:
+  bits = [_ordered_bits(x) for x in leaves]
+  kth = _bisect(jnp.uint32(0), 32, lambda bound: _count_from(bits, bound) >= k)
+  above = [x > kth for x in bits]
+  tied = [x == kth for x in bits]
+  wanted = k - _sum(above)
+
+  def first_ties() -> list[Array]:
+    return [a | t for a, t in zip(above, _first(tied, wanted), strict=True)]
+
+  def all_ties() -> list[Array]:
+    return [a | t for a, t in zip(above, tied, strict=True)]
+
+  return jax.lax.cond(wanted == _sum(tied), all_ties, first_ties)
+
+
+def _ordered_bits(x: Array) -> Array:
+  """uint32 in the order of the floats; -0.0 equals 0.0, NaN comes first."""
+  x = x.astype(jnp.float32)
+  bits = jax.lax.bitcast_convert_type(jnp.where(x == 0, 0.0, x), jnp.uint32)
+  negative = bits >> 31 == 1
+  ordered = jnp.where(negative, ~bits, bits | jnp.uint32(1 << 31))
+  return jnp.where(jnp.isnan(x), jnp.uint32(0), ordered)
+
+
+def _bisect(start: Array, num_bits: int, accepts: Callable[[Array], Any]):
+  """The largest value that is accepted, where all smaller ones are too."""
+
+  def settle(i: Array, low: Array) -> Array:
+    bit = jnp.uint32(1) << (num_bits - 1 - i).astype(jnp.uint32)
+    return jnp.where(accepts(low | bit), low | bit, low)
+
+  return jax.lax.fori_loop(0, num_bits, settle, start)
+
+
+def _first(tied: list[Array], wanted: Array) -> list[Array]:
+  """The first `wanted` True entries, by leaf and then by position."""
+  counts = jnp.stack([_sum([t]) for t in tied])
+  quotas = jnp.clip(wanted - (jnp.cumsum(counts) - counts), 0, counts)
+
+  def first(tied: Array, quota: Array) -> Array:
+    position = _position(tied.shape)
+    end = _bisect(
+      jnp.uint32(0),
+      max(1, math.ceil(math.log2(tied.size + 1))),
+      lambda end: _sum([tied & (position < end)]) <= quota,
+    )
+    return tied & (position < end)
+
+  return [first(t, quotas[i]) for i, t in enumerate(tied)]
+
+
+def _position(shape: tuple[int, ...]) -> Array:
+  """The row-major position of each entry, made without a reshape."""
+  position = jnp.zeros(shape, jnp.uint32)
+  for axis in range(len(shape)):
+    stride = jnp.uint32(math.prod(shape[axis + 1 :]))
+    position += stride * jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+  return position
+
+
+def _count_from(bits: list[Array], bound: Array) -> Array:
+  return _sum([x >= bound for x in bits])
+
+
+def _sum(masks: list[Array]) -> Array:
+  return sum(jnp.sum(m, dtype=jnp.int32) for m in masks)

@@ -1,0 +1,278 @@
+"""Unlearning: select, perturb once, fine-tune."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxunlearn import objectives, predict, train
+from jaxunlearn.objectives import Objective
+from jaxunlearn.perturbers import Perturber
+from jaxunlearn.selectors import Selector
+from jaxunlearn.train import Augment, Metrics
+from jaxunlearn.types import (
+  Array,
+  Mask,
+  Model,
+  Params,
+  Selection,
+  Source,
+  State,
+  Task,
+  Variables,
+  as_source,
+)
+
+__all__ = [
+  'UnlearningMethod',
+  'begin',
+  'fine_tune',
+  'original_alone',
+  'perturb',
+  'select',
+  'unlearn',
+]
+
+
+def original_alone(key: Array, task: Task) -> dict[str, Variables]:
+  """The teachers of most methods: the original model under its own name."""
+  del key
+  return {'original': task.original}
+
+
+class UnlearningMethod(NamedTuple):
+  """An unlearning method, composed of its parts.
+
+  Attributes:
+    select: (key, task) -> selection; which entries.
+    perturb: (key, task, params, selection) -> params; changed how, once.
+    objective: fine-tuned on what: {split: {loss: weight}}, or what
+      `objectives.weighted_sum` makes of it. None: no fine-tuning.
+    trainable: what fine-tuning may move: 'everything' (Algorithm 1 of the
+      paper), 'selected' (Theorem 1), or (task, selection) -> mask.
+    batch_stats: 'retain', updated by the forward pass on retain, or 'frozen'.
+      They hold memory of the forget set and are not perturbed.
+    teachers: (key, task) -> {name: variables} that losses may compare with.
+    tx: the optimizer, made anew for each call.
+  """
+
+  select: Selector
+  perturb: Perturber
+  objective: Mapping | Objective | None
+  trainable: str | Callable[[Task, Selection], Mask] = 'everything'
+  batch_stats: str = 'retain'
+  teachers: Callable[[Array, Task], Mapping[str, Variables]] = original_alone
+  tx: optax.GradientTransformation = optax.adam(1e-3)
+
+
+def unlearn(
+  method: UnlearningMethod,
+  task: Task,
+  key: Array,
+  *,
+  num_steps: int,
+  batch_size: int,
+  augment: Augment | None = None,
+) -> Iterator[tuple[State, Metrics]]:
+  """Runs an unlearning method.
+
+  Args:
+    method: what to do.
+    task: to whom, and what is to be forgotten. Nothing of it is changed.
+    key: of every random choice.
+    num_steps: of fine-tuning; an epoch is max(1, |retain| // batch_size).
+    batch_size: examples of each split in a step, at most.
+    augment: (key, images) -> images, for the retain images in train mode.
+
+  Yields:
+    First the perturbed state, of step 0, with no metrics; then (state,
+    metrics) after each XLA call, one a step on a CPU and one an epoch on other
+    devices. `state.variables` is the model.
+  """
+  key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
+  selection = select(method, task, key_select)
+  params = perturb(method, task, key_perturb, selection)
+  state = begin(method, task, params, selection, key_steps)
+  yield state, {}
+  yield from fine_tune(
+    method,
+    task,
+    state,
+    key_tune,
+    num_steps=num_steps,
+    batch_size=batch_size,
+    augment=augment,
+  )
+
+
+def select(method: UnlearningMethod, task: Task, key: Array) -> Selection:
+  """The method's selection; scores and mask are one XLA program."""
+  return _select(method.select, task.model, key, *_arrays(task))
+
+
+def perturb(
+  method: UnlearningMethod, task: Task, key: Array, selection: Selection
+) -> Params:
+  """The original's parameters with the selected entries perturbed."""
+  return _perturb(method.perturb, task.model, key, selection, *_arrays(task))
+
+
+def begin(
+  method: UnlearningMethod,
+  task: Task,
+  params: Params,
+  selection: Selection,
+  key: Array,
+) -> State:
+  """The state from which fine-tuning starts.
+
+  Args:
+    method: what to do.
+    task: to whom.
+    params: the perturbed parameters.
+    selection: which were.
+    key: from which each step derives its own.
+
+  Returns:
+    The state, of step 0; its buffers are not those of the original.
+
+  Raises:
+    ValueError: `method.trainable` is none of those known.
+  """
+  if callable(method.trainable):
+    mask = method.trainable(task, selection)
+  elif method.trainable == 'selected':
+    mask = selection.mask
+  elif method.trainable == 'everything':
+    mask = jax.tree.map(lambda _: jnp.array(True), params)
+  else:
+    raise ValueError(
+      "trainable is 'everything', 'selected' or a function, not "
+      f'{method.trainable!r}.'
+    )
+  return train.init({**task.original, 'params': params}, mask, method.tx, key)
+
+
+def fine_tune(
+  method: UnlearningMethod,
+  task: Task,
+  state: State,
+  key: Array,
+  *,
+  num_steps: int,
+  batch_size: int,
+  augment: Augment | None = None,
+) -> Iterator[tuple[State, Metrics]]:
+  """Minimises the method's objective, from a state on.
+
+  A step takes a batch of each split that the objective reads, retain shuffled
+  and forget from a reshuffled cycle. What teachers say of a split is computed
+  once, before the first step.
+
+  Args:
+    method: what to do.
+    task: to whom.
+    state: where to begin, or to go on.
+    key: of the shuffling and the teachers.
+    num_steps: in all, counting those that the state has taken.
+    batch_size: examples of each split in a step, at most.
+    augment: (key, images) -> images, for the retain images in train mode.
+
+  Yields:
+    (state, metrics) after each XLA call; nothing without an objective.
+
+  Raises:
+    ValueError: an unknown `batch_stats`, split or teacher.
+  """
+  if method.batch_stats not in ('retain', 'frozen'):
+    raise ValueError(
+      f"batch_stats is 'retain' or 'frozen', not {method.batch_stats!r}."
+    )
+  objective = objectives.weighted_sum(method.objective or {})
+  if not objective.terms:
+    return
+  sources = _sources(task, objective)
+  key_order, key_teachers = jax.random.split(key)
+  num_classes = _num_classes(task)
+  objective = objectives.find_teachers(objective, num_classes)
+  step = train.make_step(
+    task.model,
+    objective,
+    method.tx,
+    updates='retain' if method.batch_stats == 'retain' else None,
+    augment=augment,
+  )
+  yield from train.run(
+    step,
+    state,
+    sources,
+    key_order,
+    num_steps=num_steps,
+    batch_size=batch_size,
+    teachers=_teach(
+      method.teachers(key_teachers, task), task, objective, batch_size
+    ),
+  )
+
+
+def _arrays(task: Task):
+  return task.original, as_source(task.forget), as_source(task.retain)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _select(select: Selector, model: Model, key: Array, *arrays) -> Selection:
+  return select(key, Task(model, *arrays))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _perturb(
+  perturb: Perturber, model: Model, key: Array, selection: Selection, *arrays
+) -> Params:
+  task = Task(model, *arrays)
+  return perturb(key, task, task.original['params'], selection)
+
+
+def _sources(task: Task, objective: Objective) -> dict[str, Source]:
+  """The splits that the objective reads; retain, which leads, always."""
+  known = {'retain': task.retain, 'forget': task.forget}
+  unknown = sorted(set(objective.splits) - set(known))
+  if unknown:
+    raise ValueError(
+      f'objectives are taken on retain and forget, not on {unknown[0]!r}.'
+    )
+  splits = ['retain', *(s for s in objective.splits if s != 'retain')]
+  return {split: as_source(known[split]) for split in splits}
+
+
+def _num_classes(task: Task) -> int:
+  image = as_source(task.retain).take(jnp.zeros(1, jnp.int32))['image']
+  logits, _ = jax.eval_shape(
+    lambda v, x: task.model.apply(v, x, False), task.original, image
+  )
+  return logits.shape[-1]
+
+
+def _teach(
+  teachers: Mapping[str, Variables],
+  task: Task,
+  objective: Objective,
+  batch_size: int,
+) -> dict[str, dict[str, Array]]:
+  """What the teachers say of each split where a term compares with them."""
+  tables = {}
+  for term in objective.terms:
+    for name in sorted(term.teachers):
+      if name not in teachers:
+        raise ValueError(
+          f'the loss {term.name} needs a teacher {name!r}; the method has '
+          f'{", ".join(sorted(teachers)) or "none"}.'
+        )
+      of_split = tables.setdefault(term.split, {})
+      if name not in of_split:
+        of_split[name] = predict.logits(
+          task.model, teachers[name], getattr(task, term.split), batch_size
+        )
+  return tables

@@ -1,0 +1,152 @@
+"""Objectives: weighted sums of losses over the splits they are taken on."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxunlearn import losses
+from jaxunlearn.types import Array, Context
+
+__all__ = ['Objective', 'Term', 'find_teachers', 'weighted_sum']
+
+Loss = Callable[[Array, Array, Context], Array]
+Weight = float | optax.Schedule
+
+
+class Term(NamedTuple):
+  """One loss on one split.
+
+  Attributes:
+    split: such as 'retain' or 'forget'.
+    name: of the loss.
+    loss: as in `jaxunlearn.losses`.
+    weight: a number, or a function of the step.
+    teachers: the names of those the loss looks at; see `find_teachers`.
+  """
+
+  split: str
+  name: str
+  loss: Loss
+  weight: Weight
+  teachers: frozenset[str] = frozenset()
+
+  def weight_at(self, step: Array) -> Array | float:
+    """The weight after `step` steps."""
+    return self.weight(step) if callable(self.weight) else self.weight
+
+
+class Objective(NamedTuple):
+  """What fine-tuning minimises: the sum of its terms.
+
+  Attributes:
+    terms: those whose weight is not the number 0.
+  """
+
+  terms: tuple[Term, ...]
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    """The splits that the terms are taken on, each once."""
+    return tuple(dict.fromkeys(term.split for term in self.terms))
+
+
+def weighted_sum(
+  terms: Mapping[str, Mapping[Loss | str, Weight]] | Objective,
+) -> Objective:
+  """L = Σ weight · mean(loss on split).
+
+  A term of weight 0 is left out: its split is not even read.
+
+  Example:
+    Equation 10 of the paper, λ = 0.1:
+
+    >>> from jaxunlearn import losses
+    >>> objective = weighted_sum({
+    ...   'retain': {losses.cross_entropy: 1.0},
+    ...   'forget': {'js_to_original': 0.1},
+    ... })
+    >>> objective.splits
+    ('retain', 'forget')
+
+  Args:
+    terms: {split: {loss: weight}}. A loss is a function as in
+      `jaxunlearn.losses`, or the name of one there; a weight is a number or an
+      optax schedule of the step. An `Objective` is returned as it is.
+
+  Returns:
+    The objective.
+
+  Raises:
+    ValueError: an unknown loss, or a weight that is not a finite number.
+  """
+  if isinstance(terms, Objective):
+    return terms
+  chosen = []
+  for split, weights in terms.items():
+    for loss, weight in weights.items():
+      if isinstance(loss, str) and loss not in losses.__all__:
+        raise ValueError(
+          f'no loss {loss!r}; there are {", ".join(losses.__all__)}.'
+        )
+      if not callable(weight) and not math.isfinite(weight):
+        raise ValueError(f'the weight of a loss must be finite, not {weight}.')
+      function = getattr(losses, loss) if isinstance(loss, str) else loss
+      if callable(weight) or weight != 0:
+        name = getattr(function, '__name__', type(function).__name__)
+        chosen.append(Term(split, name, function, weight))
+  return Objective(tuple(chosen))
+
+
+def find_teachers(objective: Objective, num_classes: int) -> Objective:
+  """Notes in each term which teachers its loss looks at, by tracing it.
+
+  Args:
+    objective: its terms may name no teachers yet.
+    num_classes: of the logits that the losses will be given.
+
+  Returns:
+    The objective with the terms' `teachers` filled in.
+  """
+  return Objective(
+    tuple(
+      term._replace(teachers=_teachers_of(term.loss, num_classes))
+      for term in objective.terms
+    )
+  )
+
+
+def _teachers_of(loss: Loss, num_classes: int) -> frozenset[str]:
+  seen = set()
+
+  def trace(logits, label, key, step):
+    return loss(logits, label, Context(_Noting(seen, logits), key, step))
+
+  jax.eval_shape(
+    trace,
+    jax.ShapeDtypeStruct((1, num_classes), jnp.float32),
+    jax.ShapeDtypeStruct((1,), jnp.int32),
+    jax.eval_shape(jax.random.key, 0),
+    jax.ShapeDtypeStruct((), jnp.int32),
+  )
+  return frozenset(seen)
+
+
+class _Noting(Mapping):
+  """Has every teacher that it is asked for, and notes its name."""
+
+  def __init__(self, seen: set[str], logits: Array):
+    self._seen, self._logits = seen, logits
+
+  def __getitem__(self, name: str) -> Array:
+    self._seen.add(name)
+    return self._logits
+
+  def __iter__(self):
+    return iter(self._seen)
+
+  def __len__(self) -> int:
+    return len(self._seen)

@@ -1,0 +1,48 @@
+"""Logits of a model on a whole split, each example once."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxunlearn.types import Array, Batch, Model, Source, Variables, as_source
+
+__all__ = ['logits']
+
+
+def logits(
+  model: Model,
+  variables: Variables,
+  source: Source | Batch,
+  batch_size: int = 500,
+) -> Array:
+  """The model's logits in eval mode.
+
+  The last batch is padded to the size of the others, so that one compiled
+  program serves all; what the padding gives is cut off.
+
+  Args:
+    model: the network.
+    variables: its variables.
+    source: n examples.
+    batch_size: examples in a pass; all of them, where there are fewer.
+
+  Returns:
+    float [n, classes], in the order of the source.
+  """
+  source = as_source(source)
+  size = len(source)
+  batch_size = min(batch_size, size)
+  parts = []
+  for start in range(0, size, batch_size):
+    positions = np.arange(start, start + batch_size) % size
+    image = source.take(positions)['image']
+    parts.append(_forward(model.apply, variables, image))
+  return jnp.concatenate(parts)[:size]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _forward(apply: Callable, variables: Variables, image: Array) -> Array:
+  return apply(variables, image, False)[0]

@@ -1,0 +1,150 @@
+"""The problem that a run works on: data, request and network."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxunlearn import fingerprint, settings
+from jaxunlearn.data import requests, sources, splits
+from jaxunlearn.errors import InputError
+from jaxunlearn.progress import Progress
+from jaxunlearn.types import Array, Model, Resident, Variables, as_source
+from jaxunlearn.workdir import Stage, Workdir
+
+__all__ = ['Problem', 'Run', 'named_key', 'prepare']
+
+
+class Problem(NamedTuple):
+  """What is fixed before anything is trained.
+
+  Attributes:
+    request: what is to be forgotten.
+    forget: those examples, on the device.
+    retain: the rest of the training examples.
+    test: never trained on.
+    model: the network, which normalises its images.
+    facts: {name: value} that every stage depends on.
+    description: `request` of the report.
+  """
+
+  request: requests.Request
+  forget: Resident
+  retain: Resident
+  test: Resident
+  model: Model
+  facts: Mapping[str, Any]
+  description: Mapping[str, Any]
+
+  @property
+  def splits(self) -> dict[str, Resident]:
+    """The three by name."""
+    return {'forget': self.forget, 'retain': self.retain, 'test': self.test}
+
+  def like(self) -> Variables:
+    """Shapes and dtypes of the network's variables."""
+    image = self.test.image[:1]
+    return jax.eval_shape(self.model.init, jax.random.key(0), image)
+
+
+class Run(NamedTuple):
+  """What every stage of a run looks at.
+
+  Attributes:
+    config: the settings.
+    problem: the data, the request and the network.
+    work: where results go.
+    stages: {model: Stage}, in the order of the report.
+    progress: where to say what happens.
+  """
+
+  config: Any
+  problem: Problem
+  work: Workdir
+  stages: Mapping[str, Stage]
+  progress: Progress
+
+
+def prepare(config: Any) -> Problem:
+  """Loads the data, resolves the request and makes the network.
+
+  Raises:
+    InputError: a mistake in `config.data`, `config.forget` or the files that
+      they name.
+  """
+  data, forget = config.data, config.forget.to_dict()
+  dataset = sources.load(data.source, data.dir)
+  train_positions, test_positions = splits.subset(
+    dataset, data.num_train, data.num_test, data.seed
+  )
+  request = requests.resolve(
+    forget, dataset.y_train, train_positions, dataset.num_classes
+  )
+  parts = splits.split(dataset, train_positions, test_positions, request)
+  channels = dataset.x_train.shape[-1]
+  mean, std = _normalisation(data, dataset.x_train[train_positions], channels)
+  depends = {
+    'random': ('fraction', 'seed'),
+    'mislabelled': ('fraction', 'seed'),
+    'class': ('classes',),
+  }.get(request.kind, ())
+  hashes = {
+    'dataset_sha256': sources.sha256(dataset),
+    'forget_sha256': fingerprint.sha256({'indices': request.positions}),
+  }
+  return Problem(
+    request=request,
+    forget=as_source(parts.forget),
+    retain=as_source(parts.retain),
+    test=as_source(parts.test),
+    model=settings.network(config, dataset.num_classes, mean, std),
+    facts={
+      **hashes,
+      **{f'data.{k}': data[k] for k in ('num_train', 'num_test', 'seed')},
+      'data.mean': mean,
+      'data.std': std,
+      **settings.flat({'model': config.model.to_dict()}),
+      'forget.kind': request.kind,
+      **{f'forget.{name}': forget[name] for name in depends},
+    },
+    description={
+      'dataset': dataset.name,
+      **hashes,
+      'num_train': len(train_positions),
+      'num_test': len(test_positions),
+      'num_forget': len(request.positions),
+      'forget_fraction': len(request.positions) / len(train_positions),
+      'seed': forget['seed'],
+    },
+  )
+
+
+def named_key(seed: int, name: str) -> Array:
+  """The key of a part of the run: keys are split once, by name."""
+  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def _normalisation(
+  data: Any, images: np.ndarray, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Mean and standard deviation of each channel, of images in [0, 1]."""
+  if data.mean:
+    for name in ('mean', 'std'):
+      if len(data[name]) not in (1, channels):
+        raise InputError(
+          f'data.{name} has {len(data[name])} numbers, but the images have '
+          f'{channels} channels: give one for each, or one for all.'
+        )
+    return tuple(data.mean), tuple(data.std)
+  scale = 255 if images.dtype == np.uint8 else 1
+  mean = images.mean((0, 1, 2), np.float64) / scale
+  std = images.std((0, 1, 2), dtype=np.float64) / scale
+  if not (std > 0).all():
+    raise InputError(
+      f'channel {int(np.argmin(std))} of the training images is constant, so '
+      'it cannot be normalised by its own deviation: give data.mean and '
+      'data.std.'
+    )
+  return tuple(mean.tolist()), tuple(std.tolist())

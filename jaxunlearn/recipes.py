@@ -1,0 +1,189 @@
+"""Recipes: the named unlearning methods, each a short composition of parts.
+
+A new one is a function here that returns an `UnlearningMethod`, and its name in
+`__all__`.
+"""
+
+import optax
+
+from jaxunlearn import objectives, perturbers, scores, selectors
+from jaxunlearn.method import UnlearningMethod
+from jaxunlearn.objectives import Objective
+
+__all__ = ['finetune', 'random_k', 'random_top_k', 'top_k']
+
+
+def top_k(
+  k: int = 45,
+  over: str = 'leaves',
+  factor: float = 0.1,
+  js_weight: float = 0.1,
+  learning_rate: float = 1e-3,
+  trainable: str = 'everything',
+  batch_stats: str = 'retain',
+  perturb: str = 'scale',
+  loss: str = 'cross_entropy',
+  split: str = 'train',
+  num_examples: int = 128,
+  per_example: bool = False,
+) -> UnlearningMethod:
+  """Top-K: perturbs the entries to which the loss is most sensitive.
+
+  Args:
+    k: how many.
+    over: 'leaves', parameter arrays, or 'scalars'. The paper's K = 45 can be
+      read as either.
+    factor: ε of the perturbation; the paper prints none.
+    js_weight: λ of the JS term on forget. 0 leaves it out.
+    learning_rate: of Adam.
+    trainable: 'everything' or 'selected'.
+    batch_stats: 'retain' or 'frozen'.
+    perturb: 'scale' (Eq. 7) or 'interpolate'.
+    loss: of the sensitivity; this and the rest as in `scores.gradient`.
+    split: where examples for the sensitivity are drawn.
+    num_examples: how many.
+    per_example: mean of absolute gradients, one backward pass per example.
+
+  Returns:
+    The method.
+
+  Reference:
+    Zuo et al. (2025), Algorithm 1, Top-K; Eq. 6, 7 and 10.
+  """
+  score = scores.gradient(loss, split, num_examples, per_example)
+  return UnlearningMethod(
+    select=selectors.top_k(k, over, score),
+    perturb=_perturber(perturb, factor),
+    objective=_equation_10(js_weight),
+    trainable=trainable,
+    batch_stats=batch_stats,
+    tx=optax.adam(learning_rate),
+  )
+
+
+def random_k(
+  fraction: float = 0.05,
+  factor: float = 0.1,
+  js_weight: float = 0.1,
+  learning_rate: float = 1e-3,
+  trainable: str = 'everything',
+  batch_stats: str = 'retain',
+  perturb: str = 'scale',
+) -> UnlearningMethod:
+  """Random-k: perturbs each scalar independently with probability `fraction`.
+
+  Args:
+    fraction: k of the paper, 5 % there.
+    factor: ε of the perturbation.
+    js_weight: λ of the JS term on forget. 0 leaves it out.
+    learning_rate: of Adam.
+    trainable: 'everything' or 'selected'.
+    batch_stats: 'retain' or 'frozen'.
+    perturb: 'scale' (Eq. 7) or 'interpolate', the blend that Algorithm 1
+      prints for Random-k.
+
+  Returns:
+    The method.
+
+  Reference:
+    Zuo et al. (2025), Algorithm 1, Random-k; Eq. 7 and 10.
+  """
+  return UnlearningMethod(
+    select=selectors.random_k(fraction),
+    perturb=_perturber(perturb, factor),
+    objective=_equation_10(js_weight),
+    trainable=trainable,
+    batch_stats=batch_stats,
+    tx=optax.adam(learning_rate),
+  )
+
+
+def random_top_k(
+  fraction: float = 0.05,
+  share: float = 1.0,
+  factor: float = 0.1,
+  js_weight: float = 0.1,
+  learning_rate: float = 1e-3,
+  trainable: str = 'everything',
+  batch_stats: str = 'retain',
+  perturb: str = 'scale',
+  loss: str = 'cross_entropy',
+  split: str = 'train',
+  num_examples: int = 128,
+  per_example: bool = False,
+) -> UnlearningMethod:
+  """Random-TopK: as many scalars as Random-k, chosen by sensitivity.
+
+  Args:
+    fraction: of the Random-k selection that sets how many.
+    share: of them that is chosen by sensitivity, the rest at random.
+    factor: ε of the perturbation.
+    js_weight: λ of the JS term on forget. 0 leaves it out.
+    learning_rate: of Adam.
+    trainable: 'everything' or 'selected'.
+    batch_stats: 'retain' or 'frozen'.
+    perturb: 'scale' (Eq. 7) or 'interpolate'.
+    loss: of the sensitivity; this and the rest as in `scores.gradient`.
+    split: where examples for the sensitivity are drawn.
+    num_examples: how many.
+    per_example: mean of absolute gradients, one backward pass per example.
+
+  Returns:
+    The method.
+
+  Reference:
+    Zuo et al. (2025), the mixed strategy of the evaluation (Fig. 8).
+  """
+  score = scores.gradient(loss, split, num_examples, per_example)
+  return UnlearningMethod(
+    select=selectors.random_top_k(fraction, share, score),
+    perturb=_perturber(perturb, factor),
+    objective=_equation_10(js_weight),
+    trainable=trainable,
+    batch_stats=batch_stats,
+    tx=optax.adam(learning_rate),
+  )
+
+
+def finetune(
+  js_weight: float = 0.1,
+  learning_rate: float = 1e-3,
+  batch_stats: str = 'retain',
+) -> UnlearningMethod:
+  """Fine-tuning alone, nothing perturbed: the K = 0 control.
+
+  Args:
+    js_weight: λ of the JS term on forget. 0 leaves it out.
+    learning_rate: of Adam.
+    batch_stats: 'retain' or 'frozen'.
+
+  Returns:
+    The method.
+
+  Reference:
+    Zuo et al. (2025), Fig. 5 at K = 0.
+  """
+  return UnlearningMethod(
+    select=selectors.nothing(),
+    perturb=perturbers.identity(),
+    objective=_equation_10(js_weight),
+    batch_stats=batch_stats,
+    tx=optax.adam(learning_rate),
+  )
+
+
+def _equation_10(js_weight: float) -> Objective:
+  return objectives.weighted_sum(
+    {
+      'retain': {'cross_entropy': 1.0},
+      'forget': {'js_to_original': js_weight},
+    }
+  )
+
+
+def _perturber(name: str, factor: float) -> perturbers.Perturber:
+  if name not in perturbers.__all__:
+    raise ValueError(
+      f'no perturber {name!r}; there are {", ".join(perturbers.__all__)}.'
+    )
+  return getattr(perturbers, name)(factor)

@@ -1,0 +1,203 @@
+"""A report as a table: for the terminal, and for report.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jaxunlearn.report.words import remarks
+
+if TYPE_CHECKING:
+  import rich.table
+
+__all__ = ['console', 'headers', 'markdown', 'rows']
+
+_NONE = '–'
+
+
+def _percent(value: float) -> str:
+  return f'{100 * value:.2f}'
+
+
+def _seconds(value: float) -> str:
+  return f'{value:.2f}' if value < 100 else f'{value:.0f}'
+
+
+def _short_count(value: int) -> str:
+  """At most six characters: 45, 558.7k, 11.17M."""
+  for unit, size in (('G', 1e9), ('M', 1e6), ('k', 1e3)):
+    if value >= size:
+      return f'{value / size:.4g}{unit}'
+  return str(value)
+
+
+# Heading, heading on the terminal, where the value lies, how it is written,
+# and how on the terminal. A heading without a short form is not shown there.
+_COLUMNS: tuple[tuple[str, str, str, Callable, Callable], ...] = (
+  ('acc forget', 'forget', 'accuracy.forget', _percent, _percent),
+  ('acc retain', 'retain', 'accuracy.retain', _percent, _percent),
+  ('acc test', 'test', 'accuracy.test', _percent, _percent),
+  ('FR', 'FR', 'forgetting_rate', _percent, _percent),
+  ('MRR', 'MRR', 'memory_retention_rate', _percent, _percent),
+  ('similarity', 'simil.', 'similarity', _percent, _percent),
+  ('gap to retrained', 'gap', 'gap_to_retrained.mean', _percent, _percent),
+  ('scalars', 'scalars', 'selected.scalars', '{:,}'.format, _short_count),
+  ('leaves', 'leaves', 'selected.leaves', '{:,}'.format, _short_count),
+  ('epochs', 'epochs', 'epochs', '{:g}'.format, '{:g}'.format),
+  ('seconds', 'sec', 'seconds.total', _seconds, _seconds),
+  ('compile', '', 'seconds.compile', _seconds, _seconds),
+  ('acceleration', 'accel', 'acceleration', '{:.2f}×'.format, '{:.1f}×'.format),
+)
+
+headers: list[str] = ['model', *(column[0] for column in _COLUMNS)]
+"""The paper's columns; accuracies, rates and gaps in per cent, times in s."""
+
+_DEFINITIONS = (
+  'acc: accuracy on the split, per cent.',
+  "FR, forgetting rate: (A − A′) / A, A the original's and A′ the model's "
+  'accuracy on forget (Eq. 17); negative where accuracy rose.',
+  "MRR, memory retention rate: A″ / A, A″ the model's accuracy on retain and "
+  "A the original's on *forget* (Eq. 18); it may exceed 100.",
+  'similarity: 1 − JS(model, retrained) on forget, JS in bits (Eq. 9, with its '
+  'errata).',
+  'gap to retrained: mean over forget, retain and test of the absolute '
+  'difference in accuracy, points.',
+  'scalars, leaves: entries of the parameters that were selected, and '
+  'parameter arrays with at least one (Eq. 6).',
+  'seconds: select, perturb and fine-tune without compiling, which is apart.',
+  'acceleration: time to retrain / time to unlearn, each to convergence.',
+)
+
+
+def rows(report: Mapping) -> list[list[str]]:
+  """The cells under `headers`, one list a model; '–' is not measured."""
+  return [
+    [name, *(_cell(values, where, how) for _, _, where, how, _ in _COLUMNS)]
+    for name, values in report['models'].items()
+  ]
+
+
+def console(report: Mapping) -> rich.table.Table:
+  """The table for a terminal of 100 columns, with the counts shortened."""
+  import rich.box
+  import rich.table
+  import rich.text
+
+  request = report['request']
+  table = rich.table.Table(
+    title=rich.text.Text(
+      f'{request["dataset"]}: {request["num_forget"]:,} of '
+      f'{request["num_train"]:,} training examples to be forgotten'
+    ),
+    caption='rates and gaps in per cent, seconds without compiling',
+    box=rich.box.SIMPLE_HEAD,
+    show_edge=False,
+    padding=0,
+    title_justify='left',
+    caption_justify='left',
+  )
+  table.add_column('model', overflow='fold')
+  shown = [column for column in _COLUMNS if column[1]]
+  for _, short, *_ in shown:
+    table.add_column(short, justify='right', no_wrap=True)
+  for name, values in report['models'].items():
+    cells = [_cell(values, where, how) for _, _, where, _, how in shown]
+    table.add_row(rich.text.Text(name), *cells)
+  return table
+
+
+def markdown(report: Mapping, figures: list[str]) -> str:
+  """The whole of report.md.
+
+  Args:
+    report: schema 1, validated.
+    figures: paths of the images, relative to report.md.
+  """
+  request, source = report['request'], report['original']['from']
+  facts = {
+    'data': request['dataset'],
+    'training examples': f'{request["num_train"]:,}',
+    'to be forgotten': f'{request["num_forget"]:,} '
+    f'({100 * request["forget_fraction"]:.2f} %)',
+    'test examples': request.get('num_test'),
+    'kind of request': report['config'].get('forget', {}).get('kind'),
+    'seed': request['seed'],
+    'original': 'trained in this run' if source == 'trained' else source,
+    'reference': report['reference'],
+    'sha256 of the data': request['dataset_sha256'],
+    'sha256 of the request': request['forget_sha256'],
+  }
+  models = report['models'].items()
+  settings = {
+    name: _inline(row['settings']) for name, row in models if row['settings']
+  }
+  probes = {
+    f'{name}, {probe}': _inline(found) if isinstance(found, Mapping) else found
+    for name, row in models
+    for probe, found in row['probes'].items()
+  }
+  sections = [
+    '# Unlearning report',
+    _pairs(facts),
+    '## Results',
+    'Accuracies, rates and gaps in per cent, times in seconds; – is not '
+    'measured.',
+    _grid(headers, rows(report)),
+    '## Remarks',
+    '\n'.join(f'- {_escape(sentence)}' for sentence in remarks(report)),
+    *(['## Probes', _pairs(probes)] if probes else []),
+    '## Settings',
+    _pairs(settings),
+    '## Environment',
+    _pairs(report['environment']),
+    '## Figures',
+    '\n\n'.join(f'![{_escape(_title(path))}](<{path}>)' for path in figures)
+    or 'None.',
+    '## How the columns are defined',
+    '\n'.join(f'- {line}' for line in _DEFINITIONS),
+  ]
+  return '\n\n'.join(sections) + '\n'
+
+
+def _cell(values: Mapping, where: str, how: Callable[[Any], str]) -> str:
+  """The value at a dotted path, written; '–' where any part is None."""
+  value: Any = values
+  for name in where.split('.'):
+    if value is None:
+      break
+    value = value[name]
+  return _NONE if value is None else how(value)
+
+
+def _grid(names: list[str], lines: list[list[str]]) -> str:
+  rule = ['---', *['---:'] * (len(names) - 1)]
+  body = [[_escape(cell) for cell in line] for line in lines]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in [names, rule, *body])
+
+
+def _inline(items: Mapping[str, Any]) -> str:
+  """Single values only: a curve is for report.json."""
+  return ', '.join(
+    f'{key} = {item}'
+    for key, item in items.items()
+    if not isinstance(item, Mapping | list | tuple)
+  )
+
+
+def _pairs(items: Mapping[str, Any]) -> str:
+  """A list of names and values; what is None is left out."""
+  return '\n'.join(
+    f'- {_escape(str(name))}: {_escape(str(value))}'
+    for name, value in items.items()
+    if value is not None
+  )
+
+
+def _title(path: str) -> str:
+  return path.rsplit('/', 1)[-1].removesuffix('.png')
+
+
+def _escape(text: str) -> str:
+  """Text that Markdown shows as it is, on one line."""
+  text = ' '.join(text.split())
+  return ''.join(f'\\{c}' if c in '\\`*_[]<>|#~$&!' else c for c in text)

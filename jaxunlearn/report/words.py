@@ -1,0 +1,246 @@
+"""What a reader of a report must know besides its numbers, in sentences."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+__all__ = ['remarks']
+
+
+def remarks(report: Mapping) -> list[str]:
+  """Sentences that hold for this report, each with its numbers.
+
+  Args:
+    report: schema 1, validated.
+
+  Returns:
+    Plain sentences without Markdown; what does not apply is not mentioned.
+  """
+  parts = (
+    _original,
+    _mislabelled,
+    _no_reference,
+    _over_forgetting,
+    _no_more_than_finetune,
+    _dead,
+    _js_term,
+    _batch_stats,
+    _not_converged,
+    _one_seed,
+  )
+  return [sentence for part in parts for sentence in part(report)]
+
+
+def _original(report: Mapping) -> Iterator[str]:
+  source, kept = report['original']['from'], report['original']['kept']
+  folder = report['original']['path']
+  if kept:
+    yield (
+      f'{folder}/ still holds the original model, and with it what was to be '
+      'forgotten: delete it, or set config.original.keep = False.'
+    )
+  else:
+    yield f'The original model was removed from {folder}/ when the run ended.'
+  if source != 'trained':
+    yield (
+      f'The checkpoint {source} that the original was restored from was left '
+      'as it was, and still holds what was to be forgotten.'
+    )
+
+
+def _mislabelled(report: Mapping) -> Iterator[str]:
+  if report['config'].get('forget', {}).get('kind') != 'mislabelled':
+    return
+  true = {
+    name: values['accuracy']['forget_true_label']
+    for name, values in report['models'].items()
+  }
+  yield (
+    'The forgotten examples were mislabelled: accuracy on forget is against '
+    'the wrong label that was trained on, so low is good; against the true '
+    f'label it is, by model: {_list(true)}.'
+  )
+
+
+def _no_reference(report: Mapping) -> Iterator[str]:
+  if report['reference'] != 'none':
+    return
+  gaps = {
+    name: f'{100 * (values["accuracy"]["forget"] - test):+.2f} points'
+    for name, values in report['models'].items()
+    if _known(values) and (test := values['accuracy']['test']) is not None
+  }
+  yield (
+    'No model was retrained, so compare accuracy on forget with accuracy on '
+    'test data: forget minus test far above 0 means that a model still behaves '
+    f'as one trained on the forgotten examples; by model: {_list(gaps)}.'
+  )
+
+
+def _over_forgetting(report: Mapping) -> Iterator[str]:
+  retrained = report['models'].get('retrained')
+  if not retrained or not _known(retrained):
+    return
+  target = retrained['accuracy']['forget']
+  below = {
+    name: f'{100 * (target - values["accuracy"]["forget"]):.2f} points'
+    for name, values in _rows(report).items()
+    # A dead network is below by nature; it has a sentence of its own.
+    if _known(values)
+    and not values['dead']
+    and values['accuracy']['forget'] < target
+  }
+  if below:
+    yield (
+      "Over-forgetting: accuracy on forget lies below the retrained model's "
+      f'{_percent(target)}, by {_list(below)}.'
+    )
+
+
+def _no_more_than_finetune(report: Mapping) -> Iterator[str]:
+  rows = {name: row for name, row in _rows(report).items() if _known(row)}
+  plain = [name for name in rows if rows[name]['recipe'] == 'finetune']
+  if not plain:
+    return
+  control = min(plain, key=lambda name: rows[name]['accuracy']['forget'])
+  level = rows[control]['accuracy']['forget']
+  # Unpaired, so on the safe side: the rows share their examples.
+  error = math.sqrt(2) * _standard_error(level, report)
+  margin = max(0.01, 2 * error)
+  others = {
+    name: row['accuracy']['forget']
+    for name, row in rows.items()
+    if name not in plain and row['accuracy']['forget'] > level - margin
+  }
+  if others:
+    yield (
+      f'No more was forgotten than by fine-tuning alone ({control}, '
+      f'{_percent(level)} on forget) by {_list(others)}; the rule: less than '
+      f'{100 * margin:.2f} points below it, the larger of 1 point and two '
+      'standard errors of the difference.'
+    )
+
+
+def _dead(report: Mapping) -> Iterator[str]:
+  dead = {
+    name: f'a gradient in {count["leaves_with_gradient"]} of '
+    f'{count["total_leaves"]} leaves'
+    for name, values in report['models'].items()
+    if (count := values['dead'])
+  }
+  if dead:
+    yield (
+      f'Dead, not forgetful: {_list(dead)}; such a network cannot learn again, '
+      'and its low accuracy says nothing about forgetting.'
+    )
+
+
+def _js_term(report: Mapping) -> Iterator[str]:
+  rows = _rows(report)
+  pulled = [name for name in rows if _js_weight(rows[name]) > 0]
+  if not pulled:
+    return
+  yield (
+    'The Jensen-Shannon term pulls the unlearned model towards the original on '
+    f'the forgotten examples, which keeps memory of them: {_list(pulled)}.'
+  )
+  for name in pulled:
+    twins = [
+      other
+      for other in rows
+      if _js_weight(rows[other]) == 0
+      and _besides_js(rows[other]) == _besides_js(rows[name])
+    ]
+    pair = {row: rows[row]['accuracy']['forget'] for row in (name, *twins)}
+    if twins and None not in pair.values():
+      yield (
+        'The same settings with and without that term give on forget: '
+        f'{_list(pair)}.'
+      )
+
+
+def _batch_stats(report: Mapping) -> Iterator[str]:
+  meaning = {
+    'retain': 'were updated by the retained examples alone',
+    'frozen': 'stayed as the original has them, computed in part on the '
+    'forgotten examples',
+  }
+  for policy, what in meaning.items():
+    names = [
+      name
+      for name, row in _rows(report).items()
+      if row['settings'].get('batch_stats') == policy
+    ]
+    if names:
+      yield f'Batch statistics, where there are any, {what}: {_list(names)}.'
+
+
+def _not_converged(report: Mapping) -> Iterator[str]:
+  late = {
+    name: f'{values["epochs"]:g} epochs'
+    for name, values in report['models'].items()
+    if name != 'original'
+    and values['epochs']
+    and values['converged_epoch'] is None
+  }
+  if late:
+    yield (
+      f'Not converged within its epochs: {_list(late)}; without convergence '
+      'there is no acceleration.'
+    )
+
+
+def _one_seed(report: Mapping) -> Iterator[str]:
+  count, seed = report['request']['num_forget'], report['request']['seed']
+  levels = [
+    row['accuracy']['forget'] for row in _rows(report).values() if _known(row)
+  ]
+  if not levels or not count:
+    return
+  error = max(_standard_error(level, report) for level in levels)
+  yield (
+    f'This is one run{"" if seed is None else f" (seed {seed})"}, which gives '
+    f'no deviation between seeds; {count:,} forgotten examples alone leave a '
+    f'standard error of up to {100 * error:.2f} points in accuracy on forget.'
+  )
+
+
+def _rows(report: Mapping) -> dict[str, Mapping]:
+  """The unlearned models."""
+  models = report['models'].items()
+  return {k: v for k, v in models if k not in ('original', 'retrained')}
+
+
+def _known(values: Mapping) -> bool:
+  return values['accuracy']['forget'] is not None
+
+
+def _js_weight(row: Mapping) -> float:
+  """The weight of the term; 0 where it is absent or a schedule's name."""
+  weight = row['settings'].get('js_weight')
+  return weight if isinstance(weight, int | float) else 0.0
+
+
+def _besides_js(row: Mapping) -> tuple:
+  settings = {k: v for k, v in row['settings'].items() if k != 'js_weight'}
+  return row['recipe'], settings
+
+
+def _standard_error(rate: float, report: Mapping) -> float:
+  """Of an accuracy that is measured on the forgotten examples, binomial."""
+  count = max(1, report['request']['num_forget'])
+  return math.sqrt(rate * (1 - rate) / count)
+
+
+def _percent(rate: float | None) -> str:
+  return 'not measured' if rate is None else f'{100 * rate:.2f} %'
+
+
+def _list(items: Mapping | list) -> str:
+  """`a (1), b (2) and c (3)`, rates in per cent."""
+  if isinstance(items, Mapping):
+    items = [
+      f'{name} ({value if isinstance(value, str) else _percent(value)})'
+      for name, value in items.items()
+    ]
+  *first, last = items or ['none']
+  return f'{", ".join(first)} and {last}' if first else last

@@ -1,0 +1,116 @@
+"""Scores: how much each entry of the parameters matters.
+
+A score function is (key, task) -> scores.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxunlearn.types import Array, Params, Scores, Task, as_source
+
+__all__ = ['gradient']
+
+ScoreFn = Callable[[Array, Task], Scores]
+
+
+def gradient(
+  loss: str = 'cross_entropy',
+  split: str = 'train',
+  num_examples: int = 128,
+  per_example: bool = False,
+) -> ScoreFn:
+  r"""Sensitivity: the absolute gradient of the trained model.
+
+  .. math::
+    s_i = |∂/∂ω_i \; mean_n\, f(ω; x_n)| \quad\text{or}\quad
+    s_i = mean_n\, |∂/∂ω_i \; f(ω; x_n)|
+
+  The network is in eval mode: its batch statistics are those it was trained
+  to, and do not mix the examples.
+
+  Args:
+    loss: 'cross_entropy', or 'output_norm' for the squared L2 norm of the
+      logits, which needs no labels (Memory Aware Synapses).
+    split: 'forget', 'retain', or 'train' for both in proportion to their size.
+    num_examples: how many are drawn, by `key`, without replacement; all, where
+      the split holds fewer.
+    per_example: the mean of the examples' absolute gradients instead of the
+      absolute value of their mean gradient. One backward pass per example.
+
+  Returns:
+    (key, task) -> scores, of the structure, shapes and dtypes of the
+    parameters.
+
+  Raises:
+    ValueError: an unknown loss or split, or fewer than one example.
+
+  Reference:
+    Zuo et al. (2025), Eq. 6. Aljundi et al., Memory Aware Synapses (2018),
+    average per example.
+  """
+  if loss not in _LOSSES:
+    raise ValueError(f'no score of {loss!r}; there are {", ".join(_LOSSES)}.')
+  if split not in ('train', 'forget', 'retain'):
+    raise ValueError(
+      f'scores are taken on train, forget or retain, not {split}'
+    )
+  if num_examples < 1:
+    raise ValueError(f'scores need at least one example, not {num_examples}.')
+
+  def score(key: Array, task: Task) -> Scores:
+    image, label = _draw(key, task, split, num_examples)
+    statistics = {k: v for k, v in task.original.items() if k != 'params'}
+    params = task.original['params']
+
+    def value(params: Params, image: Array, label: Array) -> Array:
+      variables = {**statistics, 'params': params}
+      logits, _ = task.model.apply(variables, image, False)
+      return _LOSSES[loss](logits, label).mean()
+
+    if per_example:
+      return _mean_absolute_gradient(value, params, image, label)
+    return jax.tree.map(jnp.abs, jax.grad(value)(params, image, label))
+
+  return score
+
+
+def _draw(key: Array, task: Task, split: str, num_examples: int):
+  """Images and labels of examples drawn without replacement."""
+  names = ('retain', 'forget') if split == 'train' else (split,)
+  sources = [as_source(getattr(task, name)) for name in names]
+  sizes = [len(source) for source in sources]
+  chosen = jax.random.choice(
+    key, sum(sizes), (min(num_examples, sum(sizes)),), replace=False
+  )
+  batch = sources[0].take(jnp.minimum(chosen, sizes[0] - 1))
+  image, label = batch['image'], batch['label']
+  if len(sources) == 2:
+    second = chosen >= sizes[0]
+    other = sources[1].take(jnp.maximum(chosen - sizes[0], 0))
+    image = jnp.where(second[:, None, None, None], other['image'], image)
+    label = jnp.where(second, other['label'], label)
+  return image, label
+
+
+def _mean_absolute_gradient(value, params, image, label) -> Scores:
+  def add(total, example):
+    gradient = jax.grad(value)(params, *example)
+    return jax.tree.map(lambda t, g: t + jnp.abs(g), total, gradient), None
+
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  total, _ = jax.lax.scan(add, zeros, (image[:, None], label[:, None]))
+  return jax.tree.map(lambda t: t / label.shape[0], total)
+
+
+def _squared_output_norm(logits: Array, label: Array) -> Array:
+  del label
+  return jnp.sum(logits**2, axis=-1)
+
+
+_LOSSES = {
+  'cross_entropy': optax.softmax_cross_entropy_with_integer_labels,
+  'output_norm': _squared_output_norm,
+}

@@ -1,0 +1,222 @@
+"""A config, checked, and the methods that its rows of recipes stand for."""
+
+import difflib
+import inspect
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from jaxunlearn import models, recipes
+from jaxunlearn.errors import InputError
+from jaxunlearn.method import UnlearningMethod
+
+__all__ = ['Row', 'check', 'flat', 'network', 'optimizer', 'rows']
+
+# (lowest, highest) of each number; an excluded bound is given as a string.
+_RANGES = {
+  'data.seed': (0, 2**32 - 1),
+  'model.width': (1, 10_000),
+  'train.epochs': (1, 1_000_000),
+  'train.batch_size': (1, 10_000_000),
+  'train.learning_rate': (1e-12, 1e3),
+  'train.weight_decay': (0, 1e3),
+  'train.warmup_epochs': (0, 1_000_000),
+  'train.seed': (0, 2**32 - 1),
+  'forget.seed': (0, 2**32 - 1),
+}
+_ROW_RANGES = {
+  'epochs': (0, 1_000_000),
+  'batch_size': (1, 10_000_000),
+  'learning_rate': (1e-12, 1e3),
+  'threshold': (0, 1),
+  'seed': (0, 2**32 - 1),
+}
+_CHOICES = {
+  'model.name': models.names(),
+  'model.dtype': ('float32', 'bfloat16'),
+  'train.optimizer': ('adam', 'adamw', 'sgd'),
+  'train.schedule': ('constant', 'cosine'),
+  'reference': ('retrain', 'none'),
+}
+_ROW_CHOICES = {
+  'trainable': ('everything', 'selected'),
+  'batch_stats': ('retain', 'frozen'),
+  'stop': ('epochs', 'similar', 'converged'),
+}
+_TAKEN = ('original', 'retrained')
+
+
+class Row(NamedTuple):
+  """One line of `config.recipes`.
+
+  Attributes:
+    name: of the row.
+    recipe: its name in `jaxunlearn.recipes`.
+    method: what to do.
+    settings: every hyper-parameter of the recipe, and how long it fine-tunes.
+  """
+
+  name: str
+  recipe: str
+  method: UnlearningMethod
+  settings: Mapping[str, Any]
+
+
+def check(config: Any) -> None:
+  """Checks every setting that is a number or a choice.
+
+  Args:
+    config: a ConfigDict with the keys of `configs/common.py`.
+
+  Raises:
+    InputError: names the first setting that is wrong, and what is right.
+  """
+  values = flat(config.to_dict())
+  for name, bounds in _RANGES.items():
+    _check_range(name, values.get(name), *bounds)
+  for name, choices in _CHOICES.items():
+    _check_choice(name, values.get(name), choices)
+  for name in ('mean', 'std'):
+    numbers = config.data[name]
+    if not all(_is_number(x) and math.isfinite(x) for x in numbers):
+      raise InputError(f'data.{name} holds finite numbers, one a channel.')
+  if any(x <= 0 for x in config.data.std):
+    raise InputError('data.std holds numbers above 0, one a channel.')
+  if bool(config.data.mean) != bool(config.data.std):
+    raise InputError('data.mean and data.std are given together or not at all.')
+  if not config.recipes:
+    raise InputError(
+      'config.recipes is empty: give at least one row, such as '
+      "{'top_k': {'name': 'top_k'}}."
+    )
+
+
+def rows(config: Any) -> list[Row]:
+  """The rows of `config.recipes`, each as a method.
+
+  A hyper-parameter is the row's own, else that of `config.unlearn`, else the
+  recipe's default.
+
+  Raises:
+    InputError: an unknown recipe or setting, or a value that cannot be.
+  """
+  shared = config.unlearn.to_dict()
+  return [
+    _row(name, dict(settings), shared)
+    for name, settings in config.recipes.to_dict().items()
+  ]
+
+
+def optimizer(train: Any, epoch_steps: int) -> optax.GradientTransformation:
+  """The optimizer of `config.train`, with its schedule.
+
+  Args:
+    train: that section.
+    epoch_steps: steps in an epoch.
+  """
+  total = train.epochs * epoch_steps
+  warmup = min(train.warmup_epochs * epoch_steps, total - 1)
+  rate = train.learning_rate
+  if train.schedule == 'cosine':
+    rate = optax.warmup_cosine_decay_schedule(
+      0.0 if warmup else rate, rate, warmup, total
+    )
+  elif warmup:
+    rate = optax.linear_schedule(0.0, rate, warmup)
+  if train.optimizer == 'adamw':
+    return optax.adamw(rate, weight_decay=train.weight_decay)
+  if train.optimizer == 'sgd':
+    return optax.sgd(rate, momentum=0.9)
+  return optax.adam(rate)
+
+
+def network(
+  config: Any, num_classes: int, mean: tuple, std: tuple
+) -> models.Model:
+  """The network of `config.model`, behind the normalisation."""
+  model = models.create(
+    config.model.name,
+    num_classes,
+    width=config.model.width,
+    dtype=jnp.dtype(config.model.dtype),
+  )
+  return models.normalized(model, mean, std)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  """{'a': {'b': 1}} as {'a.b': 1}."""
+  found = {}
+  for name, value in tree.items():
+    if isinstance(value, Mapping):
+      found |= flat(value, f'{prefix}{name}.')
+    else:
+      found[f'{prefix}{name}'] = value
+  return found
+
+
+def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
+  where = f'recipes.{name}'
+  if not re.fullmatch(r'[A-Za-z0-9_.+=-]{1,80}', name) or name in _TAKEN:
+    raise InputError(
+      f'{name[:80]!r} cannot be the name of a row: use letters, digits and '
+      f'_.+=- only, and neither of {", ".join(_TAKEN)}.'
+    )
+  if name.startswith('.'):
+    raise InputError(f'{name!r} cannot be the name of a row: it hides itself.')
+  recipe = own.pop('name', None)
+  _check_choice(f'{where}.name', recipe, recipes.__all__)
+  make = getattr(recipes, recipe)
+  defaults = {
+    key: parameter.default
+    for key, parameter in inspect.signature(make).parameters.items()
+  }
+  known = [*defaults, *(key for key in shared if key != 'trainable')]
+  for key in own:
+    if key not in known:
+      raise InputError(f'{where} has no setting {key!r}{_nearest(key, known)}')
+  settings = {**defaults, **shared, **own}
+  if 'trainable' not in defaults:
+    del settings['trainable']
+  for key, bounds in _ROW_RANGES.items():
+    place = f'{where}.{key}' if key in own else f'unlearn.{key}'
+    _check_range(place, settings[key], *bounds)
+  for key, choices in _ROW_CHOICES.items():
+    place = f'{where}.{key}' if key in own else f'unlearn.{key}'
+    if key in settings:
+      _check_choice(place, settings[key], choices)
+  try:
+    method = make(**{key: settings[key] for key in defaults})
+  except (TypeError, ValueError) as error:
+    raise InputError(f'{where}: {error}') from error
+  return Row(name, recipe, method, settings)
+
+
+def _check_range(name: str, value: Any, low: float, high: float) -> None:
+  if value is None:
+    raise InputError(f'{name} is not set: give a number from {low} on.')
+  if not _is_number(value) or not low <= value <= high:
+    raise InputError(
+      f'{name} = {value!r:.40} is not a number from {low:g} to {high:g}.'
+    )
+
+
+def _check_choice(name: str, value: Any, choices) -> None:
+  if value not in choices:
+    raise InputError(
+      f'{name} is {value!r:.40}{_nearest(str(value), list(choices))}'
+    )
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+  near = difflib.get_close_matches(word, known, n=1)
+  if near:
+    return f'; did you mean {near[0]}?'
+  return f'; choose among {", ".join(known)}.'

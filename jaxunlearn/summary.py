@@ -1,0 +1,99 @@
+"""The report of a run, put together from what its stages hold on disk."""
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from jaxunlearn import evaluation, metrics
+from jaxunlearn.problem import Problem
+from jaxunlearn.report import schema
+from jaxunlearn.settings import Row
+from jaxunlearn.workdir import Stage
+
+__all__ = ['assemble', 'environment', 'similarity']
+
+
+def assemble(
+  config: Any,
+  rows: list[Row],
+  problem: Problem,
+  stages: Mapping[str, Stage],
+) -> dict[str, Any]:
+  """The report, schema 1, as `report.write` takes it.
+
+  Args:
+    config: the settings of the run.
+    rows: its recipes.
+    problem: its data and request.
+    stages: {model: Stage}, all finished, the original first.
+  """
+  results = {name: stage.result() for name, stage in stages.items()}
+  recipes = {row.name: (row.recipe, dict(row.settings)) for row in rows}
+  recipes |= {'original': ('original', {}), 'retrained': ('retrain', {})}
+  original, retrained = results['original'], results.get('retrained')
+  return {
+    'schema': schema.SCHEMA,
+    'request': dict(problem.description),
+    'environment': environment(),
+    'original': {
+      'from': original['from'],
+      'kept': config.original.keep,
+      'path': str(stages['original'].path),
+    },
+    'reference': config.reference,
+    'config': config.to_dict(),
+    'models': {
+      name: {
+        'recipe': recipes[name][0],
+        'accuracy': result['accuracy'],
+        **evaluation.rates(result['accuracy'], original['accuracy']),
+        'similarity': similarity(stages[name], stages.get('retrained')),
+        'selected': result.get('selected'),
+        'seconds': result['seconds'],
+        'epochs': result['epochs'],
+        'converged_epoch': result['converged_epoch'],
+        'acceleration': _acceleration(result, retrained),
+        'gap_to_retrained': evaluation.gap(
+          result['accuracy'], retrained and retrained['accuracy']
+        ),
+        'probes': {},
+        'checkpoint_sha256': result['checkpoint_sha256'],
+        'settings': recipes[name][1],
+        'dead': result.get('dead'),
+        'stopped': result['stopped'],
+      }
+      for name, result in results.items()
+    },
+  }
+
+
+def similarity(stage: Stage, reference: Stage | None) -> float | None:
+  """Similarity of a model to the retrained one, on forget."""
+  if reference is None:
+    return None
+  if 'similarity' in stage.result():
+    return stage.result()['similarity']
+  ours, theirs = stage.logits()['forget'], reference.logits()['forget']
+  return float(metrics.similarity(ours, theirs))
+
+
+def environment() -> dict[str, Any]:
+  """Versions and devices."""
+  packages = ('jax', 'jaxlib', 'flax', 'optax')
+  return {
+    **{name: importlib.metadata.version(name) for name in packages},
+    'device': jax.devices()[0].device_kind,
+    'device_count': jax.device_count(),
+    'process_count': jax.process_count(),
+  }
+
+
+def _acceleration(
+  result: Mapping[str, Any], retrained: Mapping[str, Any] | None
+) -> float | None:
+  """Time to retrain / time to unlearn, each to convergence."""
+  ours = evaluation.seconds_to(result)
+  theirs = retrained and evaluation.seconds_to(retrained)
+  return theirs / ours if theirs and ours else None

@@ -1,0 +1,202 @@
+"""The nouns of the library: what an unlearning problem is made of."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+__all__ = [
+  'Array',
+  'Batch',
+  'Context',
+  'Count',
+  'Mask',
+  'Model',
+  'Params',
+  'PyTree',
+  'Resident',
+  'Scores',
+  'Selection',
+  'Source',
+  'State',
+  'Task',
+  'Variables',
+  'as_source',
+]
+
+Array = jax.Array
+PyTree = Any
+
+Params = optax.Params
+"""A pytree of floating-point arrays, the leaves that are trained."""
+
+Variables = Mapping[str, PyTree]
+"""All that a network holds: `params`, and such as `batch_stats`."""
+
+Mask = PyTree
+"""The structure of the parameters; boolean leaves, True = selected.
+
+Each leaf broadcasts to its parameter: shape () speaks for the whole leaf, the
+parameter's own shape for each scalar.
+"""
+
+Scores = PyTree
+"""Structure and shapes of the parameters, float; larger = more selected."""
+
+Batch = Mapping[str, Array]
+"""Arrays with a common first axis.
+
+`image` [n, height, width, channels], uint8 or float in [0, 1]; `label` [n]
+int32; `index` [n] int32, the position in its split; in evaluation also
+`weight` [n] float32, 0 for padding.
+"""
+
+
+@runtime_checkable
+class Source(Protocol):
+  """Examples that can be counted and taken by position.
+
+  A `Batch` serves wherever a `Source` is asked for.
+  """
+
+  def __len__(self) -> int: ...
+
+  def take(self, indices: Array) -> Batch:
+    """Examples at `indices` [n]: `image`, `label` and `index`."""
+    ...
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Resident:
+  """A `Source` held in memory whole; a pytree, so it passes through jit.
+
+  Attributes:
+    image: [n, height, width, channels], uint8 or float in [0, 1].
+    label: [n] int32.
+  """
+
+  image: Array
+  label: Array
+
+  def __len__(self) -> int:
+    return self.label.shape[0]
+
+  def take(self, indices: Array) -> Batch:
+    """Examples at `indices`, which may be traced and must be in range."""
+    indices = jnp.asarray(indices, jnp.int32)
+    return {
+      'image': self.image[indices],
+      'label': self.label[indices],
+      'index': indices,
+    }
+
+
+def as_source(source: Source | Batch) -> Source:
+  """The source itself, or a batch as the source it stands for.
+
+  Raises:
+    ValueError: a batch without `image` and `label`, or of unequal lengths.
+  """
+  if not isinstance(source, Mapping):
+    return source
+  if not {'image', 'label'} <= set(source):
+    raise ValueError(
+      f'a batch needs image and label; this one has {sorted(source)}.'
+    )
+  image = jnp.asarray(source['image'])
+  label = jnp.asarray(source['label'], jnp.int32)
+  if label.shape != image.shape[:1]:
+    raise ValueError(
+      'a batch needs one label for each image; these have shapes '
+      f'{image.shape} and {label.shape}.'
+    )
+  return Resident(image, label)
+
+
+class Model(NamedTuple):
+  """A network as three pure functions.
+
+  Attributes:
+    init: (key, image) -> variables, for a batch of images.
+    apply: (variables, image, train, key=None) -> (logits [n, classes],
+      variables). Images are uint8 (divided by 255) or float in [0, 1]. With
+      `train` the returned variables hold the new batch statistics; without,
+      they are those given.
+    order: (params) -> paths such as ('conv1', 'kernel'), one for each leaf, in
+      the order in which the network applies them.
+  """
+
+  init: Callable[..., Variables]
+  apply: Callable[..., tuple[Array, Variables]]
+  order: Callable[[Params], tuple[tuple[str, ...], ...]]
+
+
+class Task(NamedTuple):
+  """What is to be forgotten, by whom.
+
+  Attributes:
+    model: the network.
+    original: its variables, trained on forget and retain together.
+    forget: the examples to be forgotten (the paper's D_UL).
+    retain: the rest of the training set (the paper's D_RE).
+  """
+
+  model: Model
+  original: Variables
+  forget: Source | Batch
+  retain: Source | Batch
+
+
+class Selection(NamedTuple):
+  """Which entries of the parameters, and by which scores if by any."""
+
+  mask: Mask
+  scores: Scores | None = None
+
+
+class Count(NamedTuple):
+  """How many entries a mask selects.
+
+  Attributes:
+    scalars: entries.
+    leaves: parameter arrays with at least one selected entry.
+  """
+
+  scalars: Array
+  leaves: Array
+
+
+class Context(NamedTuple):
+  """What a loss may look at besides logits and labels.
+
+  Attributes:
+    teachers: {name: logits [n, classes]} of frozen models on the same batch.
+    key: a key of its own, different in each step.
+    step: [] int32, the number of steps taken.
+  """
+
+  teachers: Mapping[str, Array]
+  key: Array
+  step: Array
+
+
+class State(NamedTuple):
+  """Everything that changes while a model trains; a pytree.
+
+  Attributes:
+    variables: the model's variables.
+    opt_state: of the optax transformation.
+    mask: True where an entry of the parameters may change.
+    step: [] int32, the number of steps taken.
+    key: the key from which each step derives its own, by `step`.
+  """
+
+  variables: Variables
+  opt_state: optax.OptState
+  mask: Mask
+  step: Array
+  key: Array

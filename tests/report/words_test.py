@@ -1,0 +1,138 @@
+import pytest
+
+from jaxunlearn.report import words
+
+
+def said(report, *parts):
+  """The one remark that holds all parts; None when there is none."""
+  found = [
+    line
+    for line in words.remarks(report)
+    if all(part in line for part in parts)
+  ]
+  assert len(found) < 2
+  return found[0] if found else None
+
+
+def test_remarks_are_single_sentences(report, unreferenced):
+  for remark in words.remarks(report) + words.remarks(unreferenced):
+    assert '\n' not in remark and remark.endswith('.')
+    assert remark.count('. ') == 0
+
+
+def test_a_kept_original_still_holds_what_was_to_be_forgotten(report):
+  assert said(report, 'original/ still holds', 'config.original.keep')
+  assert not said(report, 'was removed')
+  report['original']['kept'] = False
+  assert not said(report, 'still holds')
+  assert said(report, 'was removed from original/')
+
+
+def test_a_given_checkpoint_is_mentioned(report):
+  assert not said(report, 'restored from')
+  report['original']['from'] = '/home/me/checkpoint'
+  assert said(report, '/home/me/checkpoint', 'restored from')
+
+
+def test_without_reference_forget_is_compared_with_test(report):
+  assert not said(report, 'No model was retrained')
+  report['reference'] = 'none'
+  del report['models']['retrained']
+  remark = said(report, 'No model was retrained')
+  assert 'original (+14.94 points)' in remark
+  assert 'random_k_eps-2 (-0.88 points)' in remark
+  report['models']['top_k']['accuracy']['test'] = None
+  assert 'top_k (' not in said(report, 'No model was retrained')
+
+
+def test_over_forgetting_is_below_the_retrained_model(report):
+  remark = said(report, 'Over-forgetting')
+  assert 'random_k_eps-2 (4.66 points)' in remark and '84.80 %' in remark
+  assert 'top_k' not in remark
+  report['models']['random_k_eps-2']['accuracy']['forget'] = 0.848
+  assert not said(report, 'Over-forgetting')
+
+
+def test_a_row_is_held_against_fine_tuning_alone(report):
+  remark = said(report, 'fine-tuning alone')
+  assert 'top_k (96.72 %)' in remark
+  assert 'finetune, 97.10 %' in remark
+  assert 'less than 1.00 points' in remark
+  assert 'top_k_lambda_0' not in remark
+  report['models']['top_k']['accuracy']['forget'] = 0.9609
+  assert not said(report, 'fine-tuning alone')
+
+
+def test_the_margin_widens_with_few_forgotten_examples(report):
+  report['request']['num_forget'] = 50
+  # 2 sqrt(2) sqrt(0.971 * 0.029 / 50) = 0.0671
+  remark = said(report, 'fine-tuning alone')
+  assert 'less than 6.71 points' in remark and 'top_k_lambda_0' in remark
+
+
+def test_without_a_fine_tuned_row_there_is_no_such_comparison(report):
+  del report['models']['finetune']
+  assert not said(report, 'fine-tuning alone')
+
+
+def test_a_dead_network_is_not_called_forgetful(report):
+  assert not said(report, 'Dead')
+  row = report['models']['random_k_eps-2']
+  row['dead'] = {'leaves_with_gradient': 1, 'total_leaves': 62}
+  assert 'random_k_eps-2 (a gradient in 1 of 62 leaves)' in said(report, 'Dead')
+  assert not said(report, 'Over-forgetting')
+
+
+def test_the_js_term_is_mentioned_with_what_lambda_0_gives(report):
+  assert said(report, 'Jensen-Shannon', 'towards the original', 'top_k')
+  pair = said(report, 'with and without')
+  assert 'top_k (96.72 %) and top_k_lambda_0 (95.20 %)' in pair
+  report['models']['top_k_lambda_0']['settings']['factor'] = 0.5
+  assert not said(report, 'with and without')
+  report['models']['top_k']['settings']['js_weight'] = 0.0
+  assert not said(report, 'Jensen-Shannon')
+
+
+@pytest.mark.parametrize('policy', ['retain', 'frozen'])
+def test_the_batch_statistics_are_mentioned(report, policy):
+  for name, row in report['models'].items():
+    if name not in ('original', 'retrained'):
+      row['settings']['batch_stats'] = policy
+  updated = said(report, 'Batch statistics', 'updated by the retained')
+  frozen = said(report, 'Batch statistics', 'as the original has them')
+  assert bool(updated) == (policy == 'retain')
+  assert bool(frozen) == (policy == 'frozen')
+  assert 'finetune, top_k, top_k_lambda_0 and random_k_eps-2' in (
+    updated or frozen
+  )
+
+
+def test_rows_that_did_not_converge_are_named(report):
+  assert 'random_k_eps-2 (5 epochs)' in said(report, 'Not converged')
+  report['models']['random_k_eps-2']['converged_epoch'] = 4
+  assert not said(report, 'Not converged')
+
+
+def test_one_seed_gives_no_deviation(report):
+  # sqrt(0.8014 * 0.1986 / 5000) = 0.0056
+  assert '0.56 points' in said(report, 'one run (seed 0)')
+  report['request']['seed'] = None
+  assert said(report, 'one run, which')
+
+
+def test_mislabelled_requests_say_against_which_label(report):
+  assert not said(report, 'mislabelled')
+  report['config']['forget']['kind'] = 'mislabelled'
+  report['models']['top_k']['accuracy']['forget_true_label'] = 0.75
+  remark = said(report, 'mislabelled')
+  assert 'top_k (75.00 %)' in remark and 'finetune (not measured)' in remark
+
+
+def test_what_was_not_measured_breaks_nothing(report):
+  for row in report['models'].values():
+    for name in ('forget', 'retain', 'test'):
+      row['accuracy'][name] = None
+    row['epochs'] = row['converged_epoch'] = None
+  assert said(report, 'still holds')
+  for part in ('Over-forgetting', 'fine-tuning alone', 'one run', 'Not conv'):
+    assert not said(report, part)
