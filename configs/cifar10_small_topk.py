@@ -19,16 +19,18 @@ def get_config() -> ConfigDict:
   config.model = {'name': 'resnet18', 'width': 16, 'dtype': 'float32'}
   config.train.epochs = 12
   config.unlearn.epochs = 3
-  config.recipes = {
-    'finetune': {'name': 'finetune', 'js_weight': 0.1},
-    'top_k_45_leaves': _top_k('leaves', js_weight=0.1),
-    'top_k_45_leaves_js0': _top_k('leaves', js_weight=0.0),
-    'top_k_45_scalars': _top_k('scalars', js_weight=0.1),
-    'random_k': _random('random_k', factor=0.1),
-    'random_k_eps-2': _random('random_k', factor=-2.0),
-    'random_top_k': _random('random_top_k', factor=0.1),
-    'random_top_k_eps-1': _random('random_top_k', factor=-1.0),
-  }
+  config.recipes = common.rows(
+    {
+      'finetune': {'name': 'finetune', 'js_weight': 0.1},
+      'top_k_45_leaves': _top_k('leaves', js_weight=0.1),
+      'top_k_45_leaves_js0': _top_k('leaves', js_weight=0.0),
+      'top_k_45_scalars': _top_k('scalars', js_weight=0.1),
+      'random_k': _random('random_k', factor=0.1),
+      'random_k_eps-2': _random('random_k', factor=-2.0),
+      'random_top_k': _random('random_top_k', factor=0.1),
+      'random_top_k_eps-1': _random('random_top_k', factor=-1.0),
+    }
+  )
   return config.lock()
 
 

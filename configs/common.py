@@ -5,7 +5,7 @@ from ml_collections import ConfigDict, config_dict
 
 def get_config() -> ConfigDict:
   """The defaults: digits, a small network, 10 % forgotten at random."""
-  config = ConfigDict(sort_keys=False)
+  config = ConfigDict()
   config.data = {
     # digits, npz:PATH or tfds:NAME.
     'source': 'digits',
@@ -67,5 +67,10 @@ def get_config() -> ConfigDict:
     'seed': 0,
   }
   # {row: {name: recipe, its hyper-parameters, any key of unlearn}}.
-  config.recipes = {}
+  config.recipes = rows({})
   return config
+
+
+def rows(recipes: dict[str, dict]) -> ConfigDict:
+  """A table of recipes that keeps its order, as the report will."""
+  return ConfigDict(recipes, sort_keys=False)

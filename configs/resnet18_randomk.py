@@ -5,18 +5,20 @@ python -m jaxunlearn.launch --config=configs/resnet18_randomk.py
 
 from ml_collections import ConfigDict
 
-from configs import resnet18_topk
+from configs import common, resnet18_topk
 
 
 def get_config() -> ConfigDict:
   """As `resnet18_topk.py`, with the other strategy."""
   config = resnet18_topk.get_config().unlock()
-  config.recipes = {
-    'random_k': {
-      'name': 'random_k',
-      'fraction': 0.05,
-      'factor': 0.1,
-      'js_weight': 0.1,
-    },
-  }
+  config.recipes = common.rows(
+    {
+      'random_k': {
+        'name': 'random_k',
+        'fraction': 0.05,
+        'factor': 0.1,
+        'js_weight': 0.1,
+      },
+    }
+  )
   return config.lock()

@@ -21,13 +21,15 @@ def get_config(over: str = 'leaves') -> ConfigDict:
   config.model = {'name': 'resnet18', 'width': 64, 'dtype': 'float32'}
   config.train.epochs = 30
   config.unlearn.epochs = 50
-  config.recipes = {
-    'top_k': {
-      'name': 'top_k',
-      'k': 45,
-      'over': over,
-      'factor': 0.1,
-      'js_weight': 0.1,
-    },
-  }
+  config.recipes = common.rows(
+    {
+      'top_k': {
+        'name': 'top_k',
+        'k': 45,
+        'over': over,
+        'factor': 0.1,
+        'js_weight': 0.1,
+      },
+    }
+  )
   return config.lock()

@@ -1,1 +1,66 @@
-"""Machine unlearning for JAX."""
+"""Machine unlearning for JAX.
+
+An unlearning method is a composition of parts over a parameter pytree: a
+selector, a perturber, an objective, and what may be trained. See
+`jaxunlearn.method.UnlearningMethod`, and `jaxunlearn.recipes` for the named
+ones.
+"""
+
+from jaxunlearn import (
+  losses,
+  masks,
+  metrics,
+  models,
+  objectives,
+  optim,
+  perturbers,
+  predict,
+  recipes,
+  scores,
+  selectors,
+  train,
+)
+from jaxunlearn.method import UnlearningMethod, unlearn
+from jaxunlearn.types import (
+  Batch,
+  Context,
+  Mask,
+  Model,
+  Params,
+  Scores,
+  Selection,
+  Source,
+  State,
+  Task,
+  Variables,
+)
+
+__all__ = [
+  'Batch',
+  'Context',
+  'Mask',
+  'Model',
+  'Params',
+  'Scores',
+  'Selection',
+  'Source',
+  'State',
+  'Task',
+  'UnlearningMethod',
+  'Variables',
+  'losses',
+  'masks',
+  'metrics',
+  'models',
+  'objectives',
+  'optim',
+  'perturbers',
+  'predict',
+  'recipes',
+  'scores',
+  'selectors',
+  'train',
+  'unlearn',
+]
+
+__version__ = '0.1.0'

@@ -76,7 +76,7 @@ def rates(
 def gap(
   accuracy: Mapping[str, float], retrained: Mapping[str, float] | None
 ) -> dict[str, float] | None:
-  """Absolute differences in accuracy from the retrained model, and their mean."""
+  """Absolute differences in accuracy from the retrained, and their mean."""
   if retrained is None:
     return None
   gaps = {

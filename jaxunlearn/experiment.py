@@ -60,6 +60,9 @@ def run(
   stages = plan(config, rows, problem, work)
   this = Run(config, problem, work, stages, progress or Progress())
   done = [name for name, stage in stages.items() if stage.finished]
+  for row in rows:
+    if row.name not in done:
+      rehearse(row, problem)
   work.write_config(config.to_dict())
   for name in done:
     this.progress.say(f'{name}: done before')
@@ -78,6 +81,25 @@ def run(
     stages['original'].forget({'similarity': likeness})
   report.write(work.path, result, work.history())
   return result
+
+
+def rehearse(row: Row, problem: Problem) -> None:
+  """Selects without computing anything, so that mistakes show at the start.
+
+  Raises:
+    InputError: the selection cannot be made of this network, such as k above
+      the number of its entries.
+  """
+  try:
+    jax.eval_shape(
+      lambda key, original: row.method.select(
+        key, Task(problem.model, original, problem.forget, problem.retain)
+      ),
+      jax.random.key(0),
+      problem.like(),
+    )
+  except ValueError as error:
+    raise InputError(f'recipes.{row.name}: {error}') from error
 
 
 def plan(
@@ -133,12 +155,9 @@ def unlearn(run: Run, row: Row) -> None:
   key = named_key(tuning['seed'], 'unlearn')
   key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
 
-  try:
-    with clock.measure('select'):
-      selection = method.select(row.method, task, key_select)
-      jax.block_until_ready(selection)
-  except ValueError as error:
-    raise InputError(f'recipes.{row.name}: {error}') from error
+  with clock.measure('select'):
+    selection = method.select(row.method, task, key_select)
+    jax.block_until_ready(selection)
   with clock.measure('perturb'):
     params = method.perturb(row.method, task, key_perturb, selection)
     jax.block_until_ready(params)

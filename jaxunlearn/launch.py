@@ -6,7 +6,23 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from jaxunlearn import mistakes
 from jaxunlearn.errors import InputError
+
+_USAGE = """\
+Unlearns part of a classifier's training data, and reports what was forgotten.
+
+  python -m jaxunlearn.launch --config=configs/NAME.py
+      [--config.KEY=VALUE ...] [--workdir=DIR]
+
+  --config    an experiment, such as configs/digits_topk.py
+  --config.KEY=VALUE
+              changes a setting, such as --config.forget.fraction=0.2; all are
+              in configs/common.py, with what they mean
+  --workdir   where results go; workdirs/NAME by default. A second start goes
+              on where the first stopped
+
+Exit code 0 when the report is written, 2 after a mistake in what was given."""
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A file of configs/, such as configs/digits_topk.py.'
@@ -44,29 +60,26 @@ def main(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> list[str]:
   """Parses the flags; a mistake is one line and exit code 2."""
+  if {'--help', '-h', '-help'} & set(argv[1:]):
+    print(_USAGE)
+    sys.exit(0)
   try:
     left = flags.FLAGS(argv)
-    if _CONFIG.value is None:
-      _refuse('--config is missing: give --config=configs/digits_topk.py.')
-    _CONFIG.value.keys()
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-  ) as error:
-    _refuse(error)
-  except (OSError, ImportError, SyntaxError) as error:
-    _refuse(f'the config cannot be read: {error}')
+    config = _CONFIG.value
+    if config is not None:
+      config.keys()
+  # Whatever a config file raises is a mistake in it.
+  except Exception as error:
+    _refuse(mistakes.sentence(error))
+  if config is None:
+    _refuse('--config is missing: give --config=configs/digits_topk.py.')
   if len(left) > 1:
     _refuse(f'{left[1]!r} is not a flag: settings are --config.KEY=VALUE.')
   return left
 
 
-def _refuse(reason: object) -> None:
-  text = str(reason.args[0] if isinstance(reason, KeyError) else reason)
-  print(f'jaxunlearn: {" ".join(text.split())}', file=sys.stderr)
+def _refuse(sentence: object) -> None:
+  print(f'jaxunlearn: {sentence}', file=sys.stderr)
   sys.exit(2)
 
 

@@ -57,7 +57,10 @@ def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
     norms = [
       jnp.sqrt(jnp.sum(jnp.square(x.astype(jnp.float32)))) for x in leaves
     ]
-    ranked = jnp.argsort(jnp.stack(norms), descending=True, stable=True)
+    norms = jnp.stack(norms)
+    # Sorted downwards, jax puts NaN first.
+    norms = jnp.where(jnp.isnan(norms), -1, norms)
+    ranked = jnp.argsort(norms, descending=True, stable=True)
     chosen = jnp.zeros(total, bool).at[ranked].set(jnp.arange(total) < k)
     return jax.tree.unflatten(treedef, list(chosen))
   return jax.tree.unflatten(treedef, _top_k_scalars(leaves, k))
@@ -99,7 +102,8 @@ def count(mask: Mask, params: Params) -> Count:
   Example:
     >>> import jax.numpy as jnp
     >>> params = {'a': jnp.zeros((2, 3)), 'b': jnp.zeros(4)}
-    >>> selected = count({'a': jnp.array(True), 'b': jnp.zeros(4, bool)}, params)
+    >>> mask = {'a': jnp.array(True), 'b': jnp.zeros(4, bool)}
+    >>> selected = count(mask, params)
     >>> selected.scalars.item(), selected.leaves.item()
     (6, 1)
 
@@ -140,9 +144,11 @@ def _top_k_scalars(leaves: list[Array], k: Array) -> list[Array]:
 def _ordered_bits(x: Array) -> Array:
   """uint32 in the order of the floats; -0.0 equals 0.0, NaN comes first."""
   x = x.astype(jnp.float32)
-  bits = jax.lax.bitcast_convert_type(jnp.where(x == 0, 0.0, x), jnp.uint32)
-  negative = bits >> 31 == 1
-  ordered = jnp.where(negative, ~bits, bits | jnp.uint32(1 << 31))
+  sign = jnp.uint32(1 << 31)
+  bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
+  # On bits, because x == 0 is true of subnormal numbers on a CPU.
+  bits = jnp.where(bits == sign, jnp.uint32(0), bits)
+  ordered = jnp.where(bits >= sign, ~bits, bits | sign)
   return jnp.where(jnp.isnan(x), jnp.uint32(0), ordered)
 
 

@@ -18,6 +18,7 @@ from jaxunlearn.types import (
   Mask,
   Model,
   Params,
+  Resident,
   Selection,
   Source,
   State,
@@ -109,7 +110,9 @@ def unlearn(
 
 
 def select(method: UnlearningMethod, task: Task, key: Array) -> Selection:
-  """The method's selection; scores and mask are one XLA program."""
+  """The method's selection; one XLA program where the data is in memory."""
+  if not _in_memory(task):
+    return method.select(key, task)
   return _select(method.select, task.model, key, *_arrays(task))
 
 
@@ -117,6 +120,8 @@ def perturb(
   method: UnlearningMethod, task: Task, key: Array, selection: Selection
 ) -> Params:
   """The original's parameters with the selected entries perturbed."""
+  if not _in_memory(task):
+    return method.perturb(key, task, task.original['params'], selection)
   return _perturb(method.perturb, task.model, key, selection, *_arrays(task))
 
 
@@ -216,6 +221,11 @@ def fine_tune(
       method.teachers(key_teachers, task), task, objective, batch_size
     ),
   )
+
+
+def _in_memory(task: Task) -> bool:
+  sources = as_source(task.forget), as_source(task.retain)
+  return all(isinstance(source, Resident) for source in sources)
 
 
 def _arrays(task: Task):

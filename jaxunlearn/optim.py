@@ -30,6 +30,7 @@ def train_only(
   Guarantees:
     Entries outside the mask are bit for bit what they were after
     `optax.apply_updates`, whatever `tx` does: weight decay and momentum too.
+    (A subnormal entry becomes 0 on devices whose sums flush such numbers.)
 
   Args:
     tx: any optax transformation.

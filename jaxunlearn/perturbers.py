@@ -77,7 +77,9 @@ def interpolate(factor: float) -> Perturber:
     others = _shuffle_selected(key, mask, params)
     return jax.tree.map(
       lambda m, w, other: jnp.where(
-        m, ((1 - factor) * w + factor * other).astype(w.dtype), w
+        m,
+        ((1 - factor) * w.astype(other.dtype) + factor * other).astype(w.dtype),
+        w,
       ),
       mask,
       params,

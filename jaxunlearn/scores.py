@@ -72,7 +72,7 @@ def gradient(
 
     if per_example:
       return _mean_absolute_gradient(value, params, image, label)
-    return jax.tree.map(jnp.abs, jax.grad(value)(params, image, label))
+    return jax.tree.map(jnp.abs, jax.jit(jax.grad(value))(params, image, label))
 
   return score
 
@@ -89,8 +89,9 @@ def _draw(key: Array, task: Task, split: str, num_examples: int):
   image, label = batch['image'], batch['label']
   if len(sources) == 2:
     second = chosen >= sizes[0]
+    of_image = second.reshape(-1, *(1,) * (image.ndim - 1))
     other = sources[1].take(jnp.maximum(chosen - sizes[0], 0))
-    image = jnp.where(second[:, None, None, None], other['image'], image)
+    image = jnp.where(of_image, other['image'], image)
     label = jnp.where(second, other['label'], label)
   return image, label
 

@@ -33,13 +33,16 @@ def top_k(
     A selector; its mask holds exactly k entries.
 
   Raises:
-    ValueError: k below 0; when it is called, k above the number of entries.
+    ValueError: k below 0 or an unknown `over`; when the selector is called, k
+      above the number of entries.
 
   Reference:
     Zuo et al. (2025), Algorithm 1, Top-K.
   """
   if k < 0:
     raise ValueError(f'k = {k} is below 0.')
+  if over not in ('scalars', 'leaves'):
+    raise ValueError(f"top_k selects over 'scalars' or 'leaves', not {over!r}.")
   score = score or scores_lib.gradient()
 
   def select(key: Array, task: Task) -> Selection:
@@ -108,7 +111,7 @@ def random_top_k(
     total = masks.count(at_random, params).scalars
     if share == 1:
       return Selection(masks.top_k(scores, total), scores)
-    by_score = jnp.round(share * total).astype(jnp.int32)
+    by_score = jnp.round(share * total.astype(jnp.float32)).astype(jnp.int32)
     top = masks.top_k(scores, by_score)
     rest = masks.top_k(_shuffled(key_rest, at_random, top), total - by_score)
     return Selection(jax.tree.map(jnp.logical_or, top, rest), scores)

@@ -16,25 +16,32 @@ from jaxunlearn.method import UnlearningMethod
 
 __all__ = ['Row', 'check', 'flat', 'network', 'optimizer', 'rows']
 
-# (lowest, highest) of each number; an excluded bound is given as a string.
+_SEED = (0, 2**32 - 1)
+_MANY = 10_000_000
+
+# (lowest, highest) of each number; whole numbers where both bounds are int.
 _RANGES = {
-  'data.seed': (0, 2**32 - 1),
+  'data.seed': _SEED,
   'model.width': (1, 10_000),
-  'train.epochs': (1, 1_000_000),
-  'train.batch_size': (1, 10_000_000),
+  'train.epochs': (1, _MANY),
+  'train.batch_size': (1, _MANY),
   'train.learning_rate': (1e-12, 1e3),
-  'train.weight_decay': (0, 1e3),
-  'train.warmup_epochs': (0, 1_000_000),
-  'train.seed': (0, 2**32 - 1),
-  'forget.seed': (0, 2**32 - 1),
+  'train.weight_decay': (0.0, 1e3),
+  'train.warmup_epochs': (0, _MANY),
+  'train.seed': _SEED,
+  'forget.fraction': (0.0, 1.0),
+  'forget.seed': _SEED,
 }
 _ROW_RANGES = {
-  'epochs': (0, 1_000_000),
-  'batch_size': (1, 10_000_000),
+  'epochs': (0, _MANY),
+  'batch_size': (1, _MANY),
   'learning_rate': (1e-12, 1e3),
-  'threshold': (0, 1),
-  'seed': (0, 2**32 - 1),
+  'threshold': (0.0, 1.0),
+  'seed': _SEED,
 }
+_WORDS = ('data.source', 'data.dir', 'forget.path', 'original.checkpoint')
+_FLAGS = ('train.augment', 'unlearn.augment', 'original.keep')
+_LISTS = ('data.mean', 'data.std', 'forget.classes')
 _CHOICES = {
   'model.name': models.names(),
   'model.dtype': ('float32', 'bfloat16'),
@@ -67,7 +74,7 @@ class Row(NamedTuple):
 
 
 def check(config: Any) -> None:
-  """Checks every setting that is a number or a choice.
+  """Checks every setting that is a number, a choice, a word or a flag.
 
   Args:
     config: a ConfigDict with the keys of `configs/common.py`.
@@ -80,15 +87,26 @@ def check(config: Any) -> None:
     _check_range(name, values.get(name), *bounds)
   for name, choices in _CHOICES.items():
     _check_choice(name, values.get(name), choices)
-  for name in ('mean', 'std'):
-    numbers = config.data[name]
+  for names, kind, wanted in (
+    (_WORDS, str, 'text'),
+    (_FLAGS, bool, 'True or False'),
+    (_LISTS, tuple | list, 'a tuple'),
+  ):
+    for name in names:
+      if not isinstance(values.get(name), kind):
+        raise InputError(f'{name} must be {wanted}, not {values.get(name)!r}.')
+  for name in ('data.num_train', 'data.num_test'):
+    if not isinstance(values.get(name), int | None):
+      raise InputError(f'{name} must be a whole number, or None for all.')
+  mean, std = values['data.mean'], values['data.std']
+  for name, numbers in (('mean', mean), ('std', std)):
     if not all(_is_number(x) and math.isfinite(x) for x in numbers):
-      raise InputError(f'data.{name} holds finite numbers, one a channel.')
-  if any(x <= 0 for x in config.data.std):
-    raise InputError('data.std holds numbers above 0, one a channel.')
-  if bool(config.data.mean) != bool(config.data.std):
-    raise InputError('data.mean and data.std are given together or not at all.')
-  if not config.recipes:
+      raise InputError(f'data.{name} must hold finite numbers, one a channel.')
+  if any(x <= 0 for x in std):
+    raise InputError('data.std must hold numbers above 0, one a channel.')
+  if bool(mean) != bool(std):
+    raise InputError('give data.mean and data.std together, or neither.')
+  if not config.get('recipes'):
     raise InputError(
       'config.recipes is empty: give at least one row, such as '
       "{'top_k': {'name': 'top_k'}}."
@@ -105,9 +123,14 @@ def rows(config: Any) -> list[Row]:
     InputError: an unknown recipe or setting, or a value that cannot be.
   """
   shared = config.unlearn.to_dict()
+  for name, row in config.recipes.to_dict().items():
+    if not isinstance(row, Mapping):
+      raise InputError(
+        f"recipes.{name} must be a dict such as {{'name': 'top_k'}}."
+      )
   return [
-    _row(name, dict(settings), shared)
-    for name, settings in config.recipes.to_dict().items()
+    _row(name, dict(row), shared)
+    for name, row in config.recipes.to_dict().items()
   ]
 
 
@@ -160,13 +183,11 @@ def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
   where = f'recipes.{name}'
-  if not re.fullmatch(r'[A-Za-z0-9_.+=-]{1,80}', name) or name in _TAKEN:
+  if not re.fullmatch(r'[A-Za-z0-9_+=-]{1,80}', name) or name in _TAKEN:
     raise InputError(
       f'{name[:80]!r} cannot be the name of a row: use letters, digits and '
-      f'_.+=- only, and neither of {", ".join(_TAKEN)}.'
+      f'_+=- only, and neither of {", ".join(_TAKEN)}.'
     )
-  if name.startswith('.'):
-    raise InputError(f'{name!r} cannot be the name of a row: it hides itself.')
   recipe = own.pop('name', None)
   _check_choice(f'{where}.name', recipe, recipes.__all__)
   make = getattr(recipes, recipe)
@@ -196,11 +217,13 @@ def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
 
 
 def _check_range(name: str, value: Any, low: float, high: float) -> None:
-  if value is None:
-    raise InputError(f'{name} is not set: give a number from {low} on.')
-  if not _is_number(value) or not low <= value <= high:
+  whole = isinstance(low, int) and isinstance(high, int)
+  if not _is_number(value) or (whole and not isinstance(value, int)):
+    kind = 'whole number' if whole else 'number'
+    raise InputError(f'{name} is {value!r:.40}, but must be a {kind}.')
+  if not low <= value <= high:
     raise InputError(
-      f'{name} = {value!r:.40} is not a number from {low:g} to {high:g}.'
+      f'{name} is {value!r:.40}, but must be from {low:g} to {high:g}.'
     )
 
 
@@ -219,4 +242,4 @@ def _nearest(word: str, known: list[str]) -> str:
   near = difflib.get_close_matches(word, known, n=1)
   if near:
     return f'; did you mean {near[0]}?'
-  return f'; choose among {", ".join(known)}.'
+  return f'; there are {", ".join(known)}.'

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,12 @@ class Stage:
   def logits(self) -> dict[str, np.ndarray]:
     """The model's logits, {split: [n, classes]}."""
     try:
-      with np.load(self.path / 'logits.npz', allow_pickle=False) as file:
+      with (
+        open(self.path / 'logits.npz', 'rb') as raw,
+        np.load(raw, allow_pickle=False) as file,
+      ):
         return dict(file)
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
       raise InputError(
         f'{self.path / "logits.npz"} is damaged: remove {self.path} and start '
         'again.'

@@ -68,7 +68,8 @@ class BatchNorm(nn.Module):
       self._move(running_mean, mean)
       self._move(running_var, unbiased)
     slope = scale * jax.lax.rsqrt(var + self.epsilon)
-    return (x * slope + (bias - mean * slope)).astype(self.dtype)
+    shift = jnp.broadcast_to(bias - mean * slope, x.shape)
+    return (x * jnp.broadcast_to(slope, x.shape) + shift).astype(self.dtype)
 
   def _move(self, running: nn.Variable, new: jax.Array) -> None:
     if self.is_mutable_collection('batch_stats'):

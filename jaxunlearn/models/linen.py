@@ -79,7 +79,7 @@ def normalized(
   Returns:
     A model of images that are uint8 or float in [0, 1].
   """
-  mean, std = jnp.asarray(mean), jnp.asarray(std)
+  mean, std = (jnp.asarray(x).reshape(1, 1, 1, -1) for x in (mean, std))
 
   def before(function: Callable, image: Array, *args, **kwargs):
     return function((to_float(image) - mean) / std, *args, **kwargs)

@@ -1,0 +1,169 @@
+"""Whole runs on a few digits, in this process."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from configs import common
+from jaxunlearn import experiment, train
+from jaxunlearn.errors import Diverged
+from jaxunlearn.models import adapters
+from jaxunlearn.progress import Progress
+
+ROW = {'name': 'random_k'}
+
+
+def run(workdir, rows, **changes):
+  config = common.get_config()
+  config.data.num_train, config.data.num_test = 120, 40
+  config.model.width = 2
+  config.train.epochs, config.train.batch_size = 2, 40
+  config.unlearn.epochs, config.unlearn.batch_size = 1, 40
+  config.recipes = common.rows(rows)
+  for name, value in changes.items():
+    section, _, key = name.partition('__')
+    if key:
+      config[section][key] = value
+    else:
+      config[section] = value
+  said = io.StringIO()
+  progress = Progress(Console(file=said, width=200))
+  report = experiment.run(config.lock(), workdir, progress)
+  return report, said.getvalue()
+
+
+def test_mislabelled_examples_are_held_against_both_labels(tmp_path):
+  report, _ = run(
+    tmp_path,
+    {'row': ROW},
+    forget__kind='mislabelled',
+    forget__fraction=0.25,
+    train__epochs=30,
+  )
+  assert report['request']['num_forget'] == 30
+  for values in report['models'].values():
+    assert values['accuracy']['forget_true_label'] is not None
+  retrained = report['models']['retrained']['accuracy']
+  # It never saw the wrong labels.
+  assert retrained['forget_true_label'] > retrained['forget'] + 0.2
+
+
+def test_a_class_is_forgotten(tmp_path):
+  report, _ = run(
+    tmp_path, {'row': ROW}, forget__kind='class', forget__classes=(3, 7)
+  )
+  assert report['models']['retrained']['accuracy']['forget'] == 0
+  assert report['models']['original']['accuracy']['forget_true_label'] is None
+
+
+def test_fine_tuning_stops_when_similar_to_the_original(tmp_path):
+  rows = {
+    'at_once': {**ROW, 'stop': 'similar', 'threshold': 0.0, 'epochs': 3},
+    'never': {**ROW, 'stop': 'similar', 'threshold': 1.0, 'epochs': 3},
+  }
+  models = run(tmp_path, rows)[0]['models']
+  assert models['at_once']['stopped'] == 'similar'
+  assert models['at_once']['epochs'] == 1
+  assert models['never']['stopped'] == 'epochs'
+  assert models['never']['epochs'] == 3
+
+
+def test_fine_tuning_stops_when_converged(tmp_path):
+  row = {**ROW, 'factor': 0.0, 'stop': 'converged', 'epochs': 9}
+  # So small a rate that accuracy stays what it was.
+  rows = {'row': {**row, 'learning_rate': 1e-9, 'threshold': 0.5}}
+  values = run(tmp_path, rows)[0]['models']['row']
+  assert values['stopped'] == 'converged'
+  assert values['converged_epoch'] == 1
+  assert values['epochs'] == 3
+
+
+def test_acceleration_counts_up_to_convergence(tmp_path):
+  rows = {'row': {'name': 'finetune', 'epochs': 3, 'learning_rate': 1e-9}}
+  models = run(tmp_path, rows, train__epochs=40)[0]['models']
+  row, retrained = models['row'], models['retrained']
+  assert row['converged_epoch'] == 1
+  assert 1 < retrained['converged_epoch'] < 40
+  assert row['seconds']['total'] == pytest.approx(
+    sum(row['seconds'][k] for k in ('select', 'perturb', 'fine_tune'))
+  )
+  assert row['acceleration'] > 1
+  assert retrained['acceleration'] == 1
+
+
+def test_a_dead_network_is_reported_as_dead(tmp_path):
+  rows = {
+    'dead': {'name': 'top_k', 'k': 8, 'over': 'leaves', 'factor': -1.0},
+    'alive': {'name': 'top_k', 'k': 1, 'over': 'leaves', 'factor': 0.1},
+  }
+  rows['dead']['k'] = 5
+  models = run(tmp_path, rows)[0]['models']
+  assert models['dead']['dead'] == {
+    'leaves_with_gradient': 1,
+    'total_leaves': 5,
+  }
+  assert models['alive']['dead'] is None
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
+  row = {**ROW, 'factor': 1e30}
+  with pytest.raises(Diverged, match=r'row diverged: .* last good model is in'):
+    run(tmp_path, {'row': row})
+  like = {'params': {'fc': {'bias': np.zeros(10, np.float32)}}}
+  assert (tmp_path / 'last_good/row').is_dir()
+  with pytest.raises(ValueError, match='not a leaf of this network'):
+    adapters.restore(tmp_path / 'last_good/row', like)
+  assert not (tmp_path / 'unlearned').exists()
+  # What was finished before stays so.
+  _, said = run(tmp_path, {'row': ROW})
+  assert 'original: done before' in said
+
+
+def test_no_epochs_means_perturbing_alone(tmp_path):
+  rows = {'row': {**ROW, 'factor': 0.0, 'epochs': 0}}
+  models = run(tmp_path, rows)[0]['models']
+  row, original = models['row'], models['original']
+  assert row['checkpoint_sha256'] == original['checkpoint_sha256']
+  assert row['epochs'] == 0
+  assert row['stopped'] is None
+
+
+def test_equal_settings_give_equal_models_whatever_the_row_is_called(tmp_path):
+  models = run(tmp_path, {'one': ROW, 'other': ROW})[0]['models']
+  assert (
+    models['one']['checkpoint_sha256'] == models['other']['checkpoint_sha256']
+  )
+  assert (
+    models['original']['checkpoint_sha256']
+    != models['retrained']['checkpoint_sha256']
+  )
+
+
+def test_bfloat16_augmentation_and_schedules_run(tmp_path):
+  report, _ = run(
+    tmp_path,
+    {'row': {**ROW, 'augment': True}},
+    model__dtype='bfloat16',
+    train__augment=True,
+    train__schedule='cosine',
+    train__warmup_epochs=1,
+    data__mean=(0.5,),
+    data__std=(0.25,),
+  )
+  assert report['models']['row']['accuracy']['retain'] is not None
+
+
+def test_an_epoch_in_one_call_gives_the_same_report(tmp_path, monkeypatch):
+  one, _ = run(tmp_path / 'one', {'row': ROW})
+  monkeypatch.setattr(train, 'steps_per_call', lambda steps, resident: steps)
+  many, _ = run(tmp_path / 'many', {'row': ROW})
+  for name in one['models']:
+    ours, theirs = one['models'][name], many['models'][name]
+    assert ours['epochs'] == theirs['epochs']
+    for split in ('forget', 'retain', 'test'):
+      # One example of 12, 108 or 40 may change sides by rounding.
+      assert ours['accuracy'][split] == pytest.approx(
+        theirs['accuracy'][split], abs=0.1
+      )

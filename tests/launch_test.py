@@ -1,0 +1,353 @@
+"""The launcher as its users meet it: a process, its exit code, its files."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent import futures
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxunlearn.report import schema
+
+ROOT = Path(__file__).parents[1]
+SMALL = (
+  '--config.data.num_train=200',
+  '--config.data.num_test=50',
+  '--config.model.width=4',
+  '--config.train.epochs=2',
+  '--config.unlearn.epochs=1',
+  '--config.train.batch_size=50',
+  '--config.unlearn.batch_size=50',
+)
+DIGITS = ('--config=configs/digits_topk.py', *SMALL)
+
+
+def launch(*flags):
+  return subprocess.run(
+    [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
+    cwd=ROOT,
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'COLUMNS': '100'},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+
+
+def contents(folder):
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in sorted(folder.rglob('*'))
+    if path.is_file()
+  }
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """A workdir, and the process that made it."""
+  workdir = tmp_path_factory.mktemp('launch') / 'w'
+  return workdir, launch(*DIGITS, f'--workdir={workdir}')
+
+
+def test_a_run_ends_with_a_table_and_a_valid_report(finished):
+  workdir, process = finished
+  assert process.returncode == 0, process.stderr
+  assert process.stderr == ''
+  report = json.loads((workdir / 'report.json').read_text())
+  schema.validate(report)
+  names = ['original', 'retrained', 'finetune', 'top_k']
+  names += ['random_k', 'random_top_k']
+  assert list(report['models']) == names
+  for name in names:
+    assert name in process.stdout
+  assert {p.name for p in workdir.iterdir()} == {
+    *('config.json', 'metrics.jsonl', 'report.json', 'report.md'),
+    *('original', 'retrained', 'unlearned', 'figures'),
+  }
+  assert (workdir / 'unlearned/top_k/selection.npz').exists()
+  assert report['models']['top_k']['selected']['leaves'] == 4
+  assert report['models']['finetune']['selected']['scalars'] == 0
+  assert report['models']['original']['acceleration'] is None
+
+
+def test_metrics_hold_one_line_for_each_epoch(finished):
+  lines = (finished[0] / 'metrics.jsonl').read_text().splitlines()
+  places = [(line['model'], line['epoch']) for line in map(json.loads, lines)]
+  assert len(places) == len(set(places)) == 2 + 2 + 4 * 1
+
+
+def test_a_second_start_does_nothing_again(finished):
+  workdir, _ = finished
+  before = contents(workdir)
+  process = launch(*DIGITS, f'--workdir={workdir}')
+  assert process.returncode == 0, process.stderr
+  assert process.stdout.count('done before') == 6
+  assert ': compiling' not in process.stdout
+  assert contents(workdir) == before
+
+
+def test_a_stopped_run_goes_on_where_it_was(finished, tmp_path):
+  workdir, _ = finished
+  process = launch(*DIGITS, f'--workdir={tmp_path}')
+  for folder in ('unlearned/top_k', 'retrained'):
+    (tmp_path / folder / 'result.json').unlink()
+  process = launch(*DIGITS, f'--workdir={tmp_path}')
+  assert process.returncode == 0, process.stderr
+  assert process.stdout.count('done before') == 4
+  ours, theirs = (
+    json.loads((folder / 'report.json').read_text())['models']
+    for folder in (workdir, tmp_path)
+  )
+  for name in ours:
+    for key in ('accuracy', 'similarity', 'selected', 'checkpoint_sha256'):
+      assert ours[name][key] == theirs[name][key]
+  lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
+  assert len(lines) == 8
+
+
+def test_rows_may_be_added_and_the_reference_left_for_later(tmp_path):
+  config = tmp_path / 'one_row.py'
+  text = (
+    'from configs import digits_topk\n'
+    'def get_config(row):\n'
+    '  config = digits_topk.get_config().unlock()\n'
+    "  rows = row.split('+')\n"
+    '  config.recipes = {row: {"name": row} for row in rows}\n'
+    '  return config\n'
+  )
+  config.write_text(text)
+  flags = (*SMALL, f'--workdir={tmp_path / "w"}')
+  first = launch(
+    f'--config={config}:random_k', '--config.reference=none', *flags
+  )
+  assert first.returncode == 0, first.stderr
+  report = json.loads((tmp_path / 'w/report.json').read_text())
+  assert 'retrained' not in report['models']
+  for values in report['models'].values():
+    assert values['similarity'] is None
+    assert values['gap_to_retrained'] is None
+    assert values['acceleration'] is None
+  assert 'compare accuracy on forget with accuracy on test' in first.stdout
+  second = launch(f'--config={config}:random_k+finetune', *flags)
+  assert second.returncode == 0, second.stderr
+  assert second.stdout.count('done before') == 2
+  report = json.loads((tmp_path / 'w/report.json').read_text())
+  assert set(report['models']) == {
+    *('original', 'retrained', 'random_k', 'finetune')
+  }
+  assert report['models']['random_k']['similarity'] is not None
+
+
+def test_a_given_checkpoint_is_unlearned_without_retraining(finished, tmp_path):
+  (tmp_path / 'forget.txt').write_text('3\n14\n')
+  full = (
+    '--config=configs/digits_topk.py',
+    '--config.model.width=4',
+    '--config.unlearn.epochs=1',
+  )
+  process = launch(
+    *full,
+    f'--config.original.checkpoint={finished[0]}',
+    '--config.reference=none',
+    '--config.forget.kind=indices',
+    f'--config.forget.path={tmp_path / "forget.txt"}',
+    f'--workdir={tmp_path / "w"}',
+  )
+  assert process.returncode == 0, process.stderr
+  report = json.loads((tmp_path / 'w/report.json').read_text())
+  theirs = json.loads((finished[0] / 'report.json').read_text())
+  assert report['original']['from'] == str(finished[0])
+  assert report['request']['num_forget'] == 2
+  assert (
+    report['models']['original']['checkpoint_sha256']
+    == theirs['models']['original']['checkpoint_sha256']
+  )
+  assert report['models']['original']['seconds']['total'] is None
+
+
+def test_the_original_is_removed_on_request(tmp_path):
+  flags = (*DIGITS, '--config.original.keep=False', f'--workdir={tmp_path}')
+  process = launch(*flags)
+  assert process.returncode == 0, process.stderr
+  assert [p.name for p in (tmp_path / 'original').iterdir()] == ['result.json']
+  assert 'was removed' in process.stdout
+  report = (tmp_path / 'report.json').read_bytes()
+  assert launch(*flags).returncode == 0
+  assert (tmp_path / 'report.json').read_bytes() == report
+  (tmp_path / 'unlearned/top_k/result.json').unlink()
+  process = launch(*flags)
+  assert process.returncode == 2
+  assert 'no longer holds a model' in process.stderr
+
+
+def test_help_explains_itself_and_succeeds():
+  process = launch('--help')
+  assert process.returncode == 0
+  assert '--config=configs/NAME.py' in process.stdout
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory, finished):
+  """A folder of files that are wrong in one way each."""
+  folder = tmp_path_factory.mktemp('bad')
+  x = np.zeros((40, 8, 8, 1), np.uint8)
+  x[:, 0, 0] = np.arange(40)[:, None]
+  y = np.arange(40) % 4
+  arrays = {'x_train': x, 'y_train': y, 'x_test': x[:9], 'y_test': y[:9]}
+  broken = {
+    'fine': {},
+    'nan': {'x_train': np.full((40, 8, 8, 1), np.nan, np.float32)},
+    'label': {'y_test': y[:9] + 90},
+    'shape': {'y_train': y[:30]},
+    'pickled': {'y_train': np.array([{}] * 40, object)},
+    'flat': {'x_train': x.reshape(40, -1), 'x_test': x[:9].reshape(9, -1)},
+  }
+  for name, change in broken.items():
+    np.savez(folder / f'{name}.npz', **(arrays | change))
+  whole = (folder / 'fine.npz').read_bytes()
+  (folder / 'cut.npz').write_bytes(whole[: len(whole) // 2])
+  requests = {
+    'range': '7\n5000\n',
+    'twice': '7\n7\n',
+    'words': '7\nseven\n',
+    'empty': '',
+    'all': '\n'.join(map(str, range(1437))),
+  }
+  for name, text in requests.items():
+    (folder / f'{name}.txt').write_text(text)
+  np.save(folder / 'mask.npy', np.ones(10, bool))
+  (folder / 'no_config.py').write_text('x = 1\n')
+  (folder / 'syntax.py').write_text('def get_config(:\n')
+  (folder / 'odd.py').write_text('def get_config():\n  return 5\n')
+  (folder / 'file').write_text('')
+  damaged = folder / 'damaged'
+  subprocess.run(['cp', '-r', finished[0] / 'original', damaged], check=True)
+  for path in (damaged / 'd').iterdir():
+    path.write_bytes(path.read_bytes()[:50])
+  return folder
+
+
+INDICES = '--config.forget.kind=indices'
+BAD = {
+  'no config': ([], '--config is missing'),
+  'no such config': (['--config=configs/none.py'], 'does not exist'),
+  'config without function': (['--config={}/no_config.py'], 'get_config()'),
+  'config of another kind': (['--config={}/odd.py'], 'a ConfigDict'),
+  'config with an error': (['--config={}/syntax.py'], 'cannot be loaded'),
+  'config argument': (
+    ['--config=configs/resnet18_topk.py:scalrs'],
+    'takes :leaves or :scalars',
+  ),
+  'unknown flag': ([*DIGITS, '--confg=1'], 'Did you mean: config'),
+  'stray word': ([*DIGITS, 'stray'], 'not a flag'),
+  'typo in a key': ([*DIGITS, '--config.train.epoch=1'], "mean 'epochs'"),
+  'typo in a section': ([*DIGITS, '--config.trian.seed=1'], "mean 'train'"),
+  'not a number': ([*DIGITS, '--config.train.epochs=ten'], 'whole number'),
+  'a section': ([*DIGITS, '--config.original=5'], 'is a section'),
+  'no epochs': ([*DIGITS, '--config.train.epochs=0'], 'must be from 1'),
+  'unknown network': ([*DIGITS, '--config.model.name=resnet81'], 'resnet18?'),
+  'unknown recipe': (
+    [*DIGITS, '--config.recipes.top_k.name=topk'],
+    'did you mean top_k?',
+  ),
+  'k of too many': (
+    [*DIGITS, '--config.recipes.top_k.k=999'],
+    'not between 0 and the',
+  ),
+  'unknown source': ([*DIGITS, '--config.data.source=digit'], 'digits'),
+  'no such npz': ([*DIGITS, '--config.data.source=npz:{}/no.npz'], 'no.npz'),
+  'cut npz': ([*DIGITS, '--config.data.source=npz:{}/cut.npz'], 'cut.npz'),
+  'pickled npz': (
+    [*DIGITS, '--config.data.source=npz:{}/pickled.npz'],
+    'pickled',
+  ),
+  'NaN pixels': ([*DIGITS, '--config.data.source=npz:{}/nan.npz'], 'NaN'),
+  'test label': ([*DIGITS, '--config.data.source=npz:{}/label.npz'], 'y_test'),
+  'unequal': ([*DIGITS, '--config.data.source=npz:{}/shape.npz'], 'y_train'),
+  'flat images': ([*DIGITS, '--config.data.source=npz:{}/flat.npz'], 'x_train'),
+  'not prepared': (
+    [*DIGITS, '--config.data.source=tfds:cifar10', '--config.data.dir={}'],
+    'prepare',
+  ),
+  'too much data': ([*DIGITS, '--config.data.num_train=9999'], '1437'),
+  'mean of two': (
+    [*DIGITS, '--config.data.mean=(0.5,0.5)', '--config.data.std=(1.0,1.0)'],
+    '1 channel',
+  ),
+  'fraction': ([*DIGITS, '--config.forget.fraction=1.5'], 'from 0 to 1'),
+  'no such class': (
+    [*DIGITS, '--config.forget.kind=class', '--config.forget.classes=(12,)'],
+    '12',
+  ),
+  'no request file': (
+    [*DIGITS, INDICES, '--config.forget.path={}/none.txt'],
+    'none.txt',
+  ),
+  'out of range': (
+    [*DIGITS, INDICES, '--config.forget.path={}/range.txt'],
+    '5',
+  ),
+  'twice': ([*DIGITS, INDICES, '--config.forget.path={}/twice.txt'], '7'),
+  'words': ([*DIGITS, INDICES, '--config.forget.path={}/words.txt'], 'seven'),
+  'empty': ([*DIGITS, INDICES, '--config.forget.path={}/empty.txt'], 'empty'),
+  'everything': (
+    [DIGITS[0], INDICES, '--config.forget.path={}/all.txt'],
+    'retain',
+  ),
+  'mask': ([*DIGITS, INDICES, '--config.forget.path={}/mask.npy'], '10'),
+  'no checkpoint': (
+    [*DIGITS, '--config.original.checkpoint={}/none'],
+    'does not exist',
+  ),
+  'damaged checkpoint': (
+    [*DIGITS, '--config.original.checkpoint={}/damaged'],
+    'damaged',
+  ),
+  'other network': (
+    [
+      *DIGITS,
+      '--config.original.checkpoint={w}/original',
+      '--config.model.width=5',
+    ],
+    'conv1/kernel',
+  ),
+  'workdir in a file': ([*DIGITS, '--workdir={}/file'], 'cannot be written'),
+  'diverges': (
+    [
+      *DIGITS,
+      '--config.train.optimizer=sgd',
+      '--config.train.learning_rate=1000.0',
+      '--config.train.epochs=9',
+    ],
+    'diverged',
+  ),
+  'refused': (
+    [*DIGITS, '--workdir={w}', '--config.unlearn.epochs=2'],
+    'unlearn',
+  ),
+}
+
+
+def test_each_bad_input_is_one_sentence_and_exit_code_2(
+  files, finished, tmp_path
+):
+  workdir, _ = finished
+  before = contents(workdir)
+
+  def run(case):
+    number, (flags, _) = case
+    flags = [flag.format(files, w=workdir) for flag in flags]
+    return launch(f'--workdir={tmp_path / str(number)}', *flags)
+
+  with futures.ThreadPoolExecutor(3) as pool:
+    processes = list(pool.map(run, enumerate(BAD.values())))
+  for (name, (_, words)), process in zip(BAD.items(), processes, strict=True):
+    said = f'{name}: {process.returncode} {process.stderr}'
+    assert process.returncode == 2, said
+    assert process.stderr.count('\n') == 1, said
+    assert process.stderr.startswith('jaxunlearn: '), said
+    assert words in process.stderr, said
+    assert 'Traceback' not in process.stdout + process.stderr, said
+  assert contents(workdir) == before

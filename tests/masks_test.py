@@ -1,0 +1,224 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from jaxunlearn import masks
+
+pytestmark = pytest.mark.usefixtures('strict_dtypes')
+
+SHAPES = (
+  ((7,),),
+  ((2, 3), (), (1,), (4,)),
+  ((), ()),
+  ((3, 1, 2, 2), (1, 1), (5,)),
+)
+
+
+def tree(*leaves):
+  return {
+    f'leaf{i}': jnp.asarray(leaf, jnp.float32) for i, leaf in enumerate(leaves)
+  }
+
+
+def flat(mask):
+  return np.concatenate([np.ravel(x) for x in jax.tree.leaves(mask)])
+
+
+def oracle(scores, k):
+  values = flat(scores).astype(np.float32)
+  # Of a stable sort of -x: NaN last, and -0.0 with 0.0.
+  expected = np.zeros(values.shape, bool)
+  expected[np.argsort(-values, kind='stable')[:k]] = True
+  return expected
+
+
+@functools.cache
+def jitted(over='scalars'):
+  return jax.jit(lambda scores, k: masks.top_k(scores, k, over))
+
+
+# Few values, so that ties are common, and the odd ones.
+few = st.sampled_from(
+  [0.0, -0.0, 1.0, -1.0, 1e-40, -1e-40, np.nan, np.inf, -np.inf, 3e38]
+)
+floats = st.floats(width=32)
+
+
+@st.composite
+def scores_and_k(draw):
+  shapes = draw(st.sampled_from(SHAPES))
+  elements = draw(st.sampled_from([few, floats]))
+  leaves = [
+    draw(hnp.arrays(np.float32, s, elements=elements, fill=st.nothing()))
+    for s in shapes
+  ]
+  total = sum(int(np.prod(s)) for s in shapes)
+  return tree(*leaves), draw(st.integers(0, total))
+
+
+@given(scores_and_k())
+def test_top_k_agrees_with_a_stable_sort(case):
+  scores, k = case
+  mask = jitted()(scores, k)
+  np.testing.assert_array_equal(flat(mask), oracle(scores, k))
+  assert masks.count(mask, scores).scalars.item() == k
+
+
+@given(st.data())
+def test_count_agrees_with_numpy(data):
+  shapes = data.draw(st.sampled_from(SHAPES))
+  params = tree(*(np.zeros(s) for s in shapes))
+  mask = {
+    name: jnp.asarray(
+      data.draw(hnp.arrays(bool, data.draw(st.sampled_from([(), x.shape]))))
+    )
+    for name, x in params.items()
+  }
+  whole = [np.broadcast_to(mask[k], params[k].shape) for k in params]
+  counted = masks.count(mask, params)
+  assert counted.scalars.item() == sum(m.sum() for m in whole)
+  assert counted.leaves.item() == sum(m.any() for m in whole)
+  assert counted.scalars.dtype == counted.leaves.dtype == jnp.int32
+
+
+def test_count_of_a_mask_that_broadcasts_along_an_axis():
+  mask = {'a': jnp.array([[True], [False]])}
+  assert masks.count(mask, {'a': jnp.zeros((2, 3))}).scalars.item() == 3
+
+
+def test_top_k_by_hand():
+  mask = masks.top_k(tree([[3.0, 1.0], [2.0, 5.0]], 4.0, [-1.0]), 3)
+  assert mask['leaf0'].tolist() == [[True, False], [False, True]]
+  assert mask['leaf1'].tolist() is True
+  assert mask['leaf2'].tolist() == [False]
+
+
+@pytest.mark.parametrize(
+  ('leaves', 'k', 'expected'),
+  [
+    # Ties go to what comes first, across leaves too.
+    (([1.0, 2.0, 2.0], [2.0, 2.0]), 3, [0, 1, 1, 1, 0]),
+    (([1.0, 1.0, 1.0], [1.0, 1.0]), 4, [1, 1, 1, 1, 0]),
+    (([[1.0, 1.0], [1.0, 1.0]], 1.0), 3, [1, 1, 1, 0, 0]),
+    ((1.0, 1.0, 2.0), 2, [1, 0, 1]),
+    # The zeros tie.
+    (([-0.0, 0.0, -0.0],), 1, [1, 0, 0]),
+    (([0.0, -0.0], [0.0]), 2, [1, 1, 0]),
+    # Numbers too small to be normal are still larger than 0.
+    (([0.0, 1e-40, 2e-40],), 1, [0, 0, 1]),
+    (([-3.0, -1.0, -2.0],), 1, [0, 1, 0]),
+    (([-np.inf, np.nan, np.nan],), 1, [1, 0, 0]),
+    (([np.nan, -np.inf, np.nan],), 2, [1, 1, 0]),
+    (([1.0, 2.0],), 0, [0, 0]),
+    (([1.0, 2.0], [np.nan]), 3, [1, 1, 1]),
+  ],
+)
+def test_top_k_where_it_is_easily_wrong(leaves, k, expected):
+  scores = tree(*leaves)
+  assert flat(masks.top_k(scores, k)).tolist() == [bool(x) for x in expected]
+  assert flat(jitted()(scores, k)).tolist() == [bool(x) for x in expected]
+
+
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
+def test_top_k_takes_half_precision(dtype):
+  scores = {'a': jnp.array([1, 3, 2], dtype), 'b': jnp.array(4, jnp.float32)}
+  assert flat(masks.top_k(scores, 2)).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize('over', ['scalars', 'leaves'])
+def test_a_traced_k_is_clipped_to_the_range(over):
+  scores = tree([1.0, 2.0], 3.0)
+  assert flat(jitted(over)(scores, 99)).all()
+  assert not flat(jitted(over)(scores, -1)).any()
+
+
+def test_top_k_over_leaves_takes_the_largest_norms():
+  scores = tree([[3.0, 4.0]], 4.9, [2.0, 2.0, 2.0, 2.0])
+  mask = masks.top_k(scores, 1, 'leaves')
+  assert [m.shape for m in mask.values()] == [(), (), ()]
+  assert flat(mask).tolist() == [True, False, False]
+  assert flat(masks.top_k(scores, 2, 'leaves')).tolist() == [True, True, False]
+  assert flat(jitted('leaves')(scores, 2)).tolist() == [True, True, False]
+  assert masks.count(mask, scores).scalars.item() == 2
+
+
+def test_over_leaves_ties_go_to_the_first_and_nan_comes_last():
+  scores = tree([1.0, 1.0], [np.nan], [1.0, -1.0], 0.0)
+  for k, expected in enumerate(
+    ([0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [1, 0, 1, 1], [1, 1, 1, 1])
+  ):
+    found = flat(masks.top_k(scores, k, 'leaves'))
+    assert found.tolist() == [bool(x) for x in expected]
+
+
+def test_top_k_keeps_the_structure():
+  scores = {'a': [jnp.ones(2), {'b': jnp.ones((2, 1))}], 'c': (jnp.ones(()),)}
+  mask = masks.top_k(scores, 2)
+  assert jax.tree.structure(mask) == jax.tree.structure(scores)
+  assert jax.tree.map(jnp.shape, mask) == jax.tree.map(jnp.shape, scores)
+
+
+@pytest.mark.parametrize('k', [-1, 4])
+def test_k_out_of_range_is_refused(k):
+  with pytest.raises(ValueError, match=f'k = {k} .* 3 scalars'):
+    masks.top_k(tree([1.0, 2.0], 3.0), k)
+  with pytest.raises(ValueError, match='the 2 leaves'):
+    masks.top_k(tree([1.0, 2.0], 3.0), 3, 'leaves')
+
+
+def test_an_unknown_over_is_refused():
+  with pytest.raises(ValueError, match="not 'layers'"):
+    masks.top_k(tree([1.0]), 1, 'layers')
+
+
+def test_top_k_of_a_sharded_tree_is_that_of_the_tree():
+  mesh = jax.make_mesh((4,), ('x',), (jax.sharding.AxisType.Auto,))
+  scores = tree(np.random.default_rng(0).integers(0, 5, (8, 6)), [2.0, 9.0])
+  spread = jax.device_put(
+    scores,
+    {
+      'leaf0': jax.NamedSharding(mesh, jax.P('x')),
+      'leaf1': jax.NamedSharding(mesh, jax.P()),
+    },
+  )
+  found = jax.jit(masks.top_k, static_argnums=1)(spread, 20)
+  assert len(found['leaf0'].sharding.device_set) == 4
+  np.testing.assert_array_equal(flat(found), oracle(scores, 20))
+
+
+def test_random_k_takes_each_scalar_with_the_given_probability():
+  params = {
+    'a': jnp.zeros((300, 200)),
+    'b': jnp.zeros(40_000),
+    'c': jnp.ones(()),
+  }
+  mask = masks.random_k(jax.random.key(0), params, 0.05)
+  assert jax.tree.map(jnp.shape, mask) == jax.tree.map(jnp.shape, params)
+  # Five standard deviations.
+  for name, spread in (('a', 0.0045), ('b', 0.0055)):
+    assert mask[name].dtype == bool
+    assert abs(mask[name].mean().item() - 0.05) < spread
+  rows = mask['a'].mean(1)
+  assert rows.min() < 0.04 and rows.max() > 0.06
+
+
+def test_random_k_at_its_ends_and_beyond():
+  params = tree(np.zeros(50), 0.0)
+  key = jax.random.key(0)
+  assert not flat(masks.random_k(key, params, 0.0)).any()
+  assert flat(masks.random_k(key, params, 1.0)).all()
+  for fraction in (-0.1, 1.1):
+    with pytest.raises(ValueError, match='between 0 and 1'):
+      masks.random_k(key, params, fraction)
+
+
+def test_random_k_draws_leaves_of_one_shape_apart():
+  params = tree(np.zeros(100), np.zeros(100))
+  mask = masks.random_k(jax.random.key(0), params, 0.5)
+  assert (mask['leaf0'] != mask['leaf1']).any()

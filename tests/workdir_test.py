@@ -1,0 +1,106 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxunlearn.errors import InputError
+from jaxunlearn.workdir import Workdir
+
+VARIABLES = {'params': {'w': jnp.arange(3.0)}}
+LOGITS = {'forget': np.eye(2, dtype=np.float32)}
+
+
+def finish(work, made_from, name='original'):
+  stage = work.stage(name, made_from)
+  stage.finish(VARIABLES, LOGITS, {'epochs': 3})
+  return stage
+
+
+def test_a_finished_stage_gives_back_what_was_written(tmp_path):
+  work = Workdir(tmp_path)
+  mask = {'w': np.array([True, False, True])}
+  stage = work.stage('unlearned/row', {'a': 1})
+  assert not stage.finished
+  stage.finish(VARIABLES, LOGITS, {'epochs': 3}, mask)
+  assert stage.finished
+  assert stage.result()['epochs'] == 3
+  np.testing.assert_array_equal(stage.logits()['forget'], LOGITS['forget'])
+  restored = stage.variables(VARIABLES)
+  np.testing.assert_array_equal(restored['params']['w'], [0, 1, 2])
+  with np.load(stage.path / 'selection.npz') as selection:
+    np.testing.assert_array_equal(selection['w'], mask['w'])
+
+
+@pytest.mark.parametrize(
+  'now', [{'a': 2, 'b': (1,)}, {'a': 1}, {'a': 1, 'b': (1,), 'c': 0}]
+)
+def test_a_change_to_what_a_stage_was_made_from_is_refused(tmp_path, now):
+  work = Workdir(tmp_path)
+  finish(work, {'a': 1, 'b': (1,)})
+  assert work.stage('original', {'a': 1, 'b': (1,)}).finished
+  old = {'a': 1, 'b': (1,)}
+  changed = next(k for k in 'abc' if now.get(k) != old.get(k))
+  with pytest.raises(InputError, match=f'^{changed} is .* was made with'):
+    _ = work.stage('original', now).finished
+
+
+def test_an_unfinished_stage_is_made_again(tmp_path):
+  work = Workdir(tmp_path)
+  stage = finish(work, {'a': 1})
+  (stage.path / 'result.json').unlink()
+  assert not work.stage('original', {'a': 2}).finished
+  assert finish(work, {'a': 2}).finished
+
+
+def test_a_forgotten_stage_keeps_its_numbers_alone(tmp_path):
+  stage = finish(Workdir(tmp_path), {'a': 1})
+  stage.forget({'similarity': 0.5})
+  assert [p.name for p in stage.path.iterdir()] == ['result.json']
+  assert stage.finished
+  assert stage.result()['similarity'] == 0.5
+  with pytest.raises(InputError, match='no longer holds a model'):
+    stage.variables(VARIABLES)
+
+
+@pytest.mark.parametrize('name', ['result.json', 'logits.npz'])
+def test_a_damaged_file_is_named(tmp_path, name):
+  stage = finish(Workdir(tmp_path), {'a': 1})
+  path = stage.path / name
+  path.write_bytes(path.read_bytes()[:20])
+  with pytest.raises(InputError, match=f'{name} is damaged: remove'):
+    stage.result() if name == 'result.json' else stage.logits()
+
+
+def test_lines_of_a_model_that_is_made_again_are_removed(tmp_path):
+  work = Workdir(tmp_path)
+  assert work.history() == []
+  for model, epoch in (('a', 1), ('b', 1), ('a', 2)):
+    work.log({'model': model, 'epoch': epoch})
+  work.forget_lines('a')
+  assert work.history() == [{'model': 'b', 'epoch': 1}]
+
+
+def test_a_torn_line_is_named(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('{"model": "a"')
+  with pytest.raises(InputError, match=r'metrics\.jsonl holds a line that'):
+    Workdir(tmp_path).history()
+
+
+def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(InputError, match='cannot be written'):
+    Workdir(tmp_path / 'file' / 'w')
+
+
+def test_config_json_is_strict_json(tmp_path):
+  Workdir(tmp_path).write_config({'a': (1, 2), 'b': None})
+  content = json.loads((tmp_path / 'config.json').read_text())
+  assert content == {'a': [1, 2], 'b': None}
+
+
+def test_the_last_good_model_replaces_the_one_before(tmp_path):
+  work = Workdir(tmp_path)
+  first = work.save_last_good('row', VARIABLES)
+  assert work.save_last_good('row', VARIABLES) == first
+  assert (first / '_METADATA').exists()
