@@ -31,7 +31,7 @@ def js_divergence(logits_p: Array, logits_q: Array) -> Array:
     [batch], nats. Divide by log 2 for bits.
 
   Reference:
-    Zuo et al. (2025), Eq. 8. Their simplified form, Eq. 9, is misprinted: the
+    Zuo et al. (2025), whose simplified form, Eq. 9, is misprinted: the
     sign of log 2 is wrong, and the last term lacks its sum, ½ and P + Q.
   """
   log_p = jax.nn.log_softmax(logits_p)

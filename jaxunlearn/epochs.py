@@ -65,7 +65,7 @@ def by_epoch(
     Diverged: the loss of an epoch is NaN or infinite.
   """
   calls = -(-epoch_steps // train.steps_per_call(epoch_steps, resident=True))
-  progress.begin(stage, epochs * epoch_steps)
+  progress.begin(stage)
   shown = time.perf_counter()
   for number in range(1, epochs + 1):
     found, began = [], time.perf_counter()
@@ -79,8 +79,9 @@ def by_epoch(
           taken = call * epoch_steps // calls
           now = _brief(jax.device_get(metrics))
           rate = taken * batch_size / (time.perf_counter() - began)
-          done = (number - 1) * epoch_steps + taken
-          progress.update(done, number, now, rate)
+          left = (epochs - number + 1) * epoch_steps - taken
+          seconds = left * batch_size / rate
+          progress.update(_line(number, now, rate, seconds))
       found = jax.device_get(found)
       jax.block_until_ready(state)
     means = {
@@ -91,20 +92,24 @@ def by_epoch(
       raise Diverged(f'the loss is {means["loss"]} in epoch {number}')
     seconds = clock.seconds['fine_tune'] - spent
     rate = epoch_steps * batch_size / max(seconds, 1e-9)
-    step = number * epoch_steps
-    progress.epoch(step, number, _brief(means), rate)
-    yield Epoch(number, step, state.variables, means, rate)
+    left = (epochs - number) * epoch_steps * batch_size / rate
+    progress.epoch(_line(number, _brief(means), rate, left))
+    yield Epoch(number, number * epoch_steps, state.variables, means, rate)
+
+
+def _line(
+  number: int, shown: Mapping[str, float], rate: float, seconds: float
+) -> str:
+  values = ' · '.join(f'{name} {value:.4g}' for name, value in shown.items())
+  return (
+    f'epoch {number} · {values} · {rate:,.0f} examples/s · {seconds:.0f} s left'
+  )
 
 
 def _brief(metrics: Mapping[str, float]) -> dict[str, float]:
   """Loss and the leading split's accuracy, for one line."""
-  accuracy = next(
-    (
-      v
-      for k, v in metrics.items()
-      if k in ('train/accuracy', 'retain/accuracy')
-    ),
-    None,
-  )
-  shown = {'loss': float(metrics['loss'])}
-  return shown if accuracy is None else shown | {'accuracy': float(accuracy)}
+  found = {'loss': float(metrics['loss'])}
+  for name in ('train/accuracy', 'retain/accuracy'):
+    if name in metrics:
+      found['accuracy'] = float(metrics[name])
+  return found

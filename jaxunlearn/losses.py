@@ -47,7 +47,7 @@ def js_to_original(logits: Array, label: Array, context: Context) -> Array:
     [batch], nats.
 
   Reference:
-    Zuo et al. (2025), Eq. 8 and 10.
+    Zuo et al. (2025), Eq. 10.
   """
   del label
   original = jax.lax.stop_gradient(context.teachers['original'])

@@ -1,7 +1,6 @@
 """What a person sees while it runs: one live line, and one line an epoch."""
 
-import time
-from collections.abc import Mapping
+import sys
 
 from rich.console import Console
 from rich.live import Live
@@ -16,7 +15,7 @@ class Progress:
   def __init__(self, console: Console | None = None):
     self._console = console or _console()
     self._live = None
-    self._stage, self._steps, self._start = '', 0, 0.0
+    self._stage = ''
 
   def say(self, text: str) -> None:
     """Prints a line that stays."""
@@ -26,9 +25,9 @@ class Progress:
     """Prints whatever rich can print, such as a table."""
     self._console.print(thing)
 
-  def begin(self, stage: str, steps: int) -> None:
-    """Starts a stage of so many steps; the first compiles."""
-    self._stage, self._steps, self._start = stage, steps, time.perf_counter()
+  def begin(self, stage: str) -> None:
+    """Starts a stage, which first compiles."""
+    self._stage = stage
     if self._console.is_terminal:
       self._live = Live(console=self._console, transient=True)
       self._live.start()
@@ -36,17 +35,12 @@ class Progress:
     else:
       self.say(f'{stage}: compiling')
 
-  def update(
-    self, step: int, epoch: int, metrics: Mapping[str, float], rate: float
-  ) -> None:
+  def update(self, line: str) -> None:
     """Refreshes the live line."""
-    self._show(self._line(step, epoch, metrics, rate))
+    self._show(line)
 
-  def epoch(
-    self, step: int, epoch: int, metrics: Mapping[str, float], rate: float
-  ) -> None:
+  def epoch(self, line: str) -> None:
     """Says what an epoch gave: for good to a file, live on a terminal."""
-    line = self._line(step, epoch, metrics, rate)
     if self._live:
       self._show(line)
     else:
@@ -60,21 +54,16 @@ class Progress:
     if outcome:
       self.say(f'{self._stage}: {outcome}')
 
-  def _line(self, step, epoch, metrics, rate) -> str:
-    spent = time.perf_counter() - self._start
-    left = spent / max(1, step) * (self._steps - step)
-    shown = ' · '.join(f'{name} {value:.4g}' for name, value in metrics.items())
-    return (
-      f'epoch {epoch} · {shown} · {rate:,.0f} examples/s · {left:.0f} s left'
-    )
-
   def _show(self, line: str) -> None:
     if self._live:
       text = Text(f'{self._stage}: {line}', no_wrap=True, overflow='ellipsis')
-      self._live.update(text)
+      self._live.update(text, refresh=True)
 
 
 def _console() -> Console:
-  """Of the terminal's width; into a file, wide enough for the table."""
-  console = Console(highlight=False)
-  return console if console.is_terminal else Console(highlight=False, width=120)
+  """The terminal; or plain lines, into a file or a notebook."""
+  if sys.stdout.isatty():
+    return Console(highlight=False)
+  return Console(
+    highlight=False, force_jupyter=False, force_terminal=False, width=120
+  )

@@ -20,7 +20,7 @@ def similarity(logits_p: Array, logits_q: Array) -> Array:
     [], in [0, 1]; 1 for equal distributions.
 
   Reference:
-    Zuo et al. (2025), Section V, similarity.
+    Zuo et al. (2025), the column "similarity" of Table II.
   """
   bits = js_divergence(logits_p, logits_q) / jnp.log(2.0)
   # Rounding can leave the range by an ulp.
