@@ -18,6 +18,8 @@ def get_config() -> ConfigDict:
   config.data.num_train = 5000
   config.model = {'name': 'resnet18', 'width': 16, 'dtype': 'float32'}
   config.train.epochs = 12
+  # At a constant rate the last epochs jump, 86 to 96 % on the training set.
+  config.train.schedule = 'cosine'
   config.unlearn.epochs = 3
   config.recipes = common.rows(
     {

@@ -156,7 +156,7 @@ def _bisect(start: Array, num_bits: int, accepts: Callable[[Array], Any]):
   """The largest value that is accepted, where all smaller ones are too."""
 
   def settle(i: Array, low: Array) -> Array:
-    bit = jnp.uint32(1) << (num_bits - 1 - i).astype(jnp.uint32)
+    bit = jnp.uint32(1) << jnp.asarray(num_bits - 1 - i, jnp.uint32)
     return jnp.where(accepts(low | bit), low | bit, low)
 
   return jax.lax.fori_loop(0, num_bits, settle, start)

@@ -115,3 +115,30 @@ def bits():
     return x.view({2: np.uint16, 4: np.uint32}.get(x.dtype.itemsize, x.dtype))
 
   return lambda tree: jax.tree.map(view, tree)
+
+
+@pytest.fixture(scope='session')
+def as_if_trained():
+  """(model, image) -> variables of which none is the 0 or 1 of a beginning.
+
+  Drawn by numpy: to compile a network's initialisation takes longer than most
+  tests do.
+  """
+
+  def draw(model, image):
+    rng = np.random.default_rng(0)
+
+    def leaf(path, x):
+      if path[-1].key in ('var', 'scale'):
+        value = rng.uniform(0.3, 2.0, x.shape)
+      elif path[-1].key in ('mean', 'bias'):
+        value = rng.normal(0, 0.3, x.shape)
+      else:
+        bound = np.prod(x.shape[:-1]) ** -0.5
+        value = rng.uniform(-bound, bound, x.shape)
+      return jnp.asarray(value, x.dtype)
+
+    shapes = jax.eval_shape(model.init, jax.random.key(0), image)
+    return jax.tree.map_with_path(leaf, shapes)
+
+  return draw

@@ -27,7 +27,6 @@ from jaxunlearn.types import Context, Selection, Source
 
 VALUES = {'k': 3, 'fraction': 0.05, 'factor': 0.1}
 KEY, OTHER = jax.random.split(jax.random.key(0))
-TASKS = ['plain_task', 'mixed_task']
 
 
 def build(module, name, **values):
@@ -42,9 +41,10 @@ def takes(module, name, parameter):
   return parameter in inspect.signature(getattr(module, name)).parameters
 
 
-@pytest.fixture(params=TASKS)
-def task(request):
-  return request.getfixturevalue(request.param)
+@pytest.fixture
+def task(mixed_task):
+  """A plain dict of parameters, of two dtypes and with a leaf of shape ()."""
+  return mixed_task
 
 
 @pytest.fixture(autouse=True)
@@ -196,19 +196,36 @@ def test_a_recipe(name, task):
   assert all(metrics['loss'].shape == () for _, metrics in states[1:])
   # The key decides, and nothing else.
   assert same(run(recipe, task)[-1][0].variables, state.variables)
-  assert not same(run(recipe, task, OTHER)[-1][0].variables, state.variables)
+  other = run(recipe, task, OTHER)[-1][0].variables
+  assert not same(other, state.variables)
+
+
+class Reader:
+  """Examples as a reader of files would give them."""
+
+  def __init__(self, batch):
+    self.batch = {k: np.asarray(v) for k, v in batch.items()}
+
+  def __len__(self):
+    return len(self.batch['label'])
+
+  def take(self, indices):
+    indices = np.asarray(indices)
+    taken = {k: v[indices] for k, v in self.batch.items()}
+    return {**taken, 'index': indices}
 
 
 @pytest.mark.parametrize('name', recipes.__all__)
-def test_a_recipe_does_under_jit_what_it_does_eagerly(name, plain_task):
+def test_a_recipe_takes_data_that_is_not_held_in_memory(name, plain_task):
   # Of Adam, an ulp in a gradient near 0 may turn a step around.
   recipe = build(recipes, name)._replace(tx=optax.sgd(0.1))
-  compiled = run(recipe, plain_task, num_steps=2)[-1][0]
-  with jax.disable_jit():
-    eager = run(recipe, plain_task, num_steps=2)[-1][0]
-  chex.assert_trees_all_close(
-    compiled.variables, eager.variables, rtol=1e-4, atol=1e-5
+  reading = plain_task._replace(
+    forget=Reader(plain_task.forget), retain=Reader(plain_task.retain)
   )
+  assert isinstance(reading.forget, Source)
+  found = run(recipe, reading, num_steps=1)[-1][0].variables
+  expected = run(recipe, plain_task, num_steps=1)[-1][0].variables
+  chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 OPTIMIZERS = {
@@ -221,19 +238,18 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize('tx', OPTIMIZERS)
 @pytest.mark.parametrize('name', recipes.__all__)
-def test_what_a_recipe_did_not_select_keeps_its_bits(
-  name, tx, mixed_task, bits
-):
+def test_what_a_recipe_did_not_select_keeps_its_bits(name, tx, task, bits):
   recipe = build(recipes, name)._replace(
     tx=OPTIMIZERS[tx], trainable='selected'
   )
-  states = run(recipe, mixed_task, num_steps=20)
+  states = run(recipe, task, num_steps=20)
   state, _ = states[-1]
   assert state.step.item() == 20
-  old = mixed_task.original['params']
+  old = task.original['params']
   for now, _ in states:
     assert_kept(bits, state.mask, old, now.variables['params'])
   selected = masks.count(state.mask, old).scalars.item()
+  assert selected < sum(x.size for x in jax.tree.leaves(old))
   moved = sum(
     (x != y).sum()
     for x, y in zip(
@@ -242,30 +258,3 @@ def test_what_a_recipe_did_not_select_keeps_its_bits(
     )
   )
   assert moved > 0 if selected else moved == 0
-  assert selected < 100
-
-
-@pytest.mark.parametrize('name', recipes.__all__)
-def test_a_recipe_takes_data_that_is_not_held_in_memory(name, plain_task):
-  class Reader:
-    """Examples as a reader of files would give them."""
-
-    def __init__(self, batch):
-      self.batch = {k: np.asarray(v) for k, v in batch.items()}
-
-    def __len__(self):
-      return len(self.batch['label'])
-
-    def take(self, indices):
-      indices = np.asarray(indices)
-      taken = {k: v[indices] for k, v in self.batch.items()}
-      return {**taken, 'index': indices}
-
-  recipe = build(recipes, name)._replace(tx=optax.sgd(0.1))
-  reading = plain_task._replace(
-    forget=Reader(plain_task.forget), retain=Reader(plain_task.retain)
-  )
-  assert isinstance(reading.forget, Source)
-  found = run(recipe, reading)[-1][0].variables
-  expected = run(recipe, plain_task)[-1][0].variables
-  chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-6)

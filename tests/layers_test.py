@@ -69,7 +69,7 @@ SHELL = {
   'summary.py',
   'workdir.py',
 }
-EMPTY = {'__init__.py', 'data/__init__.py'}
+FRONT = {'__init__.py', 'data/__init__.py'}
 
 PURE = {'collections', 'dataclasses', 'functools', 'inspect', 'math', 'typing'}
 NUMERIC = {'jax', 'numpy', 'optax'}
@@ -121,7 +121,7 @@ def public(tree):
 
 
 def test_every_module_has_its_layer():
-  assert set(ALGEBRA) | SHELL | EMPTY == set(MODULES)
+  assert set(ALGEBRA) | SHELL | FRONT == set(MODULES)
 
 
 @pytest.mark.parametrize('module', ALGEBRA)
@@ -186,7 +186,7 @@ def test_a_module_is_short_and_says_what_is_public(module):
   tree = MODULES[module]
   assert ast.get_docstring(tree)
   names = public(tree)
-  if module in EMPTY or module == 'launch.py':
+  if module in FRONT or module == 'launch.py':
     return
   assert names and len(set(names)) == len(names)
   assert Path(module).stem not in ('utils', 'helpers', 'misc', 'common')

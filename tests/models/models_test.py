@@ -9,14 +9,13 @@ SIZES = {'cnn': 4, 'resnet18': 2}
 
 
 @pytest.fixture(scope='module', params=models.names())
-def network(request):
+def network(request, as_if_trained):
   """A name, its model, and variables for images of 16x16."""
   model = models.create(
     request.param, num_classes=7, width=SIZES[request.param]
   )
   image = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
-  variables = jax.jit(model.init)(jax.random.key(0), image)
-  return request.param, model, variables, image
+  return request.param, model, as_if_trained(model, image), image
 
 
 def test_every_name_is_tested():
