@@ -18,7 +18,8 @@ def get_config() -> ConfigDict:
   config.data.num_train = 5000
   config.model = {'name': 'resnet18', 'width': 16, 'dtype': 'float32'}
   config.train.epochs = 12
-  # At a constant rate the last epochs jump, 86 to 96 % on the training set.
+  # At a constant 1e-3 the last epochs jump, 86 to 96 % on the training set.
+  config.train.learning_rate = 5e-4
   config.train.schedule = 'cosine'
   config.unlearn.epochs = 3
   config.recipes = common.rows(
