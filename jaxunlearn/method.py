@@ -54,8 +54,9 @@ class UnlearningMethod(NamedTuple):
       `objectives.weighted_sum` makes of it. None: no fine-tuning.
     trainable: what fine-tuning may move: 'everything' (Algorithm 1 of the
       paper), 'selected' (Theorem 1), or (task, selection) -> mask.
-    batch_stats: 'retain', updated by the forward pass on retain, or 'frozen'.
-      They hold memory of the forget set and are not perturbed.
+    batch_stats: 'retain', updated by the forward pass on retain of the losses
+      that compare with no teacher, or 'frozen'. They hold memory of the forget
+      set and are not perturbed.
     teachers: (key, task) -> {name: variables} that losses may compare with.
     tx: the optimizer, made anew for each call.
   """

@@ -81,7 +81,8 @@ def weighted_sum(
     The objective.
 
   Raises:
-    ValueError: an unknown loss, or a weight that is not a finite number.
+    ValueError: an unknown loss, two of one name on a split, or a weight that
+      is not a finite number.
   """
   if isinstance(terms, Objective):
     return terms
@@ -97,6 +98,8 @@ def weighted_sum(
       function = getattr(losses, loss) if isinstance(loss, str) else loss
       if callable(weight) or weight != 0:
         name = getattr(function, '__name__', type(function).__name__)
+        if any((t.split, t.name) == (split, name) for t in chosen):
+          raise ValueError(f'two losses on {split} are called {name}.')
         chosen.append(Term(split, name, function, weight))
   return Objective(tuple(chosen))
 

@@ -38,7 +38,9 @@ def gradient(
     num_examples: how many are drawn, by `key`, without replacement; all, where
       the split holds fewer.
     per_example: the mean of the examples' absolute gradients instead of the
-      absolute value of their mean gradient. One backward pass per example.
+      absolute value of their mean gradient. One backward pass per example, in
+      a loop that keeps memory at one copy of the parameters; on a CPU such a
+      pass takes 5 to 6 times as long inside a loop as outside.
 
   Returns:
     (key, task) -> scores, of the structure, shapes and dtypes of the

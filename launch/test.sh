@@ -9,4 +9,4 @@ export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/python -m pytest --doctest-modules jaxunlearn --doctest-glob='*.md' README.md
-.venv/bin/python -m pytest tests "$@"
+.venv/bin/python -m pytest tests -n 2 --dist loadfile "$@"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent import futures
@@ -90,7 +91,7 @@ def test_a_second_start_does_nothing_again(finished):
 
 def test_a_stopped_run_goes_on_where_it_was(finished, tmp_path):
   workdir, _ = finished
-  process = launch(*DIGITS, f'--workdir={tmp_path}')
+  shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
   for folder in ('unlearned/top_k', 'retrained'):
     (tmp_path / folder / 'result.json').unlink()
   process = launch(*DIGITS, f'--workdir={tmp_path}')
@@ -223,7 +224,7 @@ def files(tmp_path_factory, finished):
   (folder / 'odd.py').write_text('def get_config():\n  return 5\n')
   (folder / 'file').write_text('')
   damaged = folder / 'damaged'
-  subprocess.run(['cp', '-r', finished[0] / 'original', damaged], check=True)
+  shutil.copytree(finished[0] / 'original', damaged)
   for path in (damaged / 'd').iterdir():
     path.write_bytes(path.read_bytes()[:50])
   return folder

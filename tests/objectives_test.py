@@ -54,6 +54,15 @@ def test_an_unknown_loss_is_refused():
     objectives.weighted_sum({'retain': {'ce': 1.0}})
 
 
+def test_two_losses_of_one_name_are_refused():
+  with pytest.raises(
+    ValueError, match='two losses on retain are called cross_entropy'
+  ):
+    objectives.weighted_sum(
+      {'retain': {'cross_entropy': 1.0, losses.cross_entropy: 2.0}}
+    )
+
+
 @pytest.mark.parametrize('weight', [float('nan'), float('inf')])
 def test_a_weight_that_is_not_finite_is_refused(weight):
   with pytest.raises(ValueError, match=f'must be finite, not {weight}'):
