@@ -13,6 +13,7 @@ from jaxunlearn import (
   masks,
   method,
   metrics,
+  plan,
   report,
   settings,
   summary,
@@ -21,13 +22,13 @@ from jaxunlearn import (
 from jaxunlearn.clock import Clock
 from jaxunlearn.course import Outcome, follow, stopping_rule
 from jaxunlearn.data import augment, batches
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import Diverged
 from jaxunlearn.models import adapters
-from jaxunlearn.problem import Problem, Run, named_key, prepare
+from jaxunlearn.problem import Run, named_key, prepare
 from jaxunlearn.progress import Progress
 from jaxunlearn.settings import Row
 from jaxunlearn.types import Resident, Task
-from jaxunlearn.workdir import Stage, Workdir
+from jaxunlearn.workdir import Workdir
 
 __all__ = ['run']
 
@@ -57,12 +58,12 @@ def run(
   rows = settings.rows(config)
   problem = prepare(config)
   work = Workdir(workdir)
-  stages = plan(config, rows, problem, work)
+  stages = plan.stages(config, rows, problem, work)
   this = Run(config, problem, work, stages, progress or Progress())
   done = [name for name, stage in stages.items() if stage.finished]
   for row in rows:
     if row.name not in done:
-      rehearse(row, problem)
+      plan.rehearse(row, problem)
   work.write_config(config.to_dict())
   for name in done:
     this.progress.say(f'{name}: done before')
@@ -75,54 +76,12 @@ def run(
     if row.name not in done:
       unlearn(this, row)
 
-  result = summary.assemble(config, rows, problem, stages)
+  result = summary.assemble(config, problem, stages)
   if not config.original.keep:
     likeness = result['models']['original']['similarity']
     stages['original'].forget({'similarity': likeness})
   report.write(work.path, result, work.history())
   return result
-
-
-def rehearse(row: Row, problem: Problem) -> None:
-  """Selects without computing anything, so that mistakes show at the start.
-
-  Raises:
-    InputError: the selection cannot be made of this network, such as k above
-      the number of its entries.
-  """
-  try:
-    jax.eval_shape(
-      lambda key, original: row.method.select(
-        key, Task(problem.model, original, problem.forget, problem.retain)
-      ),
-      jax.random.key(0),
-      problem.like(),
-    )
-  except ValueError as error:
-    raise InputError(f'recipes.{row.name}: {error}') from error
-
-
-def plan(
-  config: Any, rows: list[Row], problem: Problem, work: Workdir
-) -> dict[str, Stage]:
-  """The stages of a run, each with all that it is made from."""
-  training = settings.flat({'train': config.train.to_dict()})
-  if config.original.checkpoint:
-    path = Path(config.original.checkpoint).expanduser().absolute()
-    source = {'original.checkpoint': str(path)}
-  else:
-    source = training
-  facts = problem.facts
-  stages = {'original': work.stage('original', facts | source)}
-  if config.reference == 'retrain':
-    stages['retrained'] = work.stage('retrained', facts | training)
-  for row in rows:
-    own = settings.flat({'recipes': {row.name: dict(row.settings)}})
-    recipe = {f'recipes.{row.name}.name': row.recipe}
-    stages[row.name] = work.stage(
-      f'unlearned/{row.name}', facts | source | own | recipe
-    )
-  return stages
 
 
 def obtain_original(run: Run) -> None:
@@ -137,14 +96,16 @@ def obtain_original(run: Run) -> None:
       jnp.concatenate([problem.retain.label, problem.forget.label]),
     )
     outcome = fit(run, 'original', everything, clock)
-  finish(run, 'original', outcome, clock, {'from': path or 'trained'})
+  facts = {'recipe': 'original', 'settings': {}, 'from': path or 'trained'}
+  finish(run, 'original', outcome, clock, facts)
 
 
 def retrain(run: Run) -> None:
   """Trains the reference from scratch, on retain alone."""
   clock = Clock()
   outcome = fit(run, 'retrained', run.problem.retain, clock, watch=True)
-  finish(run, 'retrained', outcome, clock, {})
+  facts = {'recipe': 'retrain', 'settings': {}}
+  finish(run, 'retrained', outcome, clock, facts)
 
 
 def unlearn(run: Run, row: Row) -> None:
@@ -190,6 +151,8 @@ def unlearn(run: Run, row: Row) -> None:
   leaves = jax.tree.leaves(params)
   count = masks.count(selection.mask, params)
   facts = {
+    'recipe': row.recipe,
+    'settings': dict(row.settings),
     'selected': {
       'scalars': int(count.scalars),
       'leaves': int(count.leaves),
@@ -239,7 +202,10 @@ def finish(
 ) -> None:
   """Evaluates a model on every split and writes its stage."""
   problem, stage = run.problem, run.stages[name]
-  logits = evaluation.logits(problem.model, outcome.variables, problem.splits)
+  try:
+    logits = evaluation.logits(problem.model, outcome.variables, problem.splits)
+  except Diverged as error:
+    raise Diverged(f'{name} diverged: {error}.') from error
   accuracy = evaluation.accuracies(
     logits, problem.splits, problem.request.labels_before
   )

@@ -9,29 +9,22 @@ import jax
 from jaxunlearn import evaluation, metrics
 from jaxunlearn.problem import Problem
 from jaxunlearn.report import schema
-from jaxunlearn.settings import Row
 from jaxunlearn.workdir import Stage
 
 __all__ = ['assemble', 'environment', 'similarity']
 
 
 def assemble(
-  config: Any,
-  rows: list[Row],
-  problem: Problem,
-  stages: Mapping[str, Stage],
+  config: Any, problem: Problem, stages: Mapping[str, Stage]
 ) -> dict[str, Any]:
   """The report, schema 1, as `report.write` takes it.
 
   Args:
     config: the settings of the run.
-    rows: its recipes.
     problem: its data and request.
     stages: {model: Stage}, all finished, the original first.
   """
   results = {name: stage.result() for name, stage in stages.items()}
-  recipes = {row.name: (row.recipe, dict(row.settings)) for row in rows}
-  recipes |= {'original': ('original', {}), 'retrained': ('retrain', {})}
   original, retrained = results['original'], results.get('retrained')
   return {
     'schema': schema.SCHEMA,
@@ -46,7 +39,7 @@ def assemble(
     'config': config.to_dict(),
     'models': {
       name: {
-        'recipe': recipes[name][0],
+        'recipe': result['recipe'],
         'accuracy': result['accuracy'],
         **evaluation.rates(result['accuracy'], original['accuracy']),
         'similarity': similarity(stages[name], stages.get('retrained')),
@@ -60,7 +53,7 @@ def assemble(
         ),
         'probes': {},
         'checkpoint_sha256': result['checkpoint_sha256'],
-        'settings': recipes[name][1],
+        'settings': result['settings'],
         'dead': result.get('dead'),
         'stopped': result['stopped'],
       }

@@ -43,7 +43,7 @@ class Stage:
     """
     if not (self.path / 'result.json').exists():
       return False
-    before = _read_json(self.path / 'result.json')['made_from']
+    before = self.recorded()
     for name in sorted(before.keys() | self.made_from.keys()):
       old, new = before.get(name), self.made_from.get(name)
       if old != new:
@@ -52,6 +52,10 @@ class Stage:
           f'{_short(old)}: choose another --workdir, or remove that folder.'
         )
     return True
+
+  def recorded(self) -> dict[str, Any]:
+    """What a finished stage was made from, as it was written then."""
+    return self.result()['made_from']
 
   def finish(
     self,
@@ -138,6 +142,11 @@ class Workdir:
   def stage(self, name: str, made_from: Mapping[str, Any]) -> Stage:
     """The stage of that name, such as `original` or `unlearned/top_k`."""
     return Stage(self.path / name, made_from)
+
+  def rows(self) -> list[str]:
+    """The names of the rows that are finished, sorted."""
+    found = self.path.glob('unlearned/*/result.json')
+    return sorted(path.parent.name for path in found)
 
   def write_config(self, config: Mapping[str, Any]) -> None:
     """Writes config.json."""

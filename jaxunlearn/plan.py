@@ -1,0 +1,65 @@
+"""The plan of a run: its stages, and what each is made from."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxunlearn import settings
+from jaxunlearn.errors import InputError
+from jaxunlearn.problem import Problem
+from jaxunlearn.settings import Row
+from jaxunlearn.types import Task
+from jaxunlearn.workdir import Stage, Workdir
+
+__all__ = ['rehearse', 'stages']
+
+
+def stages(
+  config: Any, rows: list[Row], problem: Problem, work: Workdir
+) -> dict[str, Stage]:
+  """The stages of a run, each with all that it is made from.
+
+  Rows that an earlier start finished in this workdir stay in its report.
+  """
+  training = settings.flat({'train': config.train.to_dict()})
+  if config.original.checkpoint:
+    path = Path(config.original.checkpoint).expanduser().absolute()
+    source = {'original.checkpoint': str(path)}
+  else:
+    source = training
+  facts = problem.facts
+  found = {'original': work.stage('original', facts | source)}
+  if config.reference == 'retrain':
+    found['retrained'] = work.stage('retrained', facts | training)
+  for row in rows:
+    own = settings.flat({'recipes': {row.name: dict(row.settings)}})
+    recipe = {f'recipes.{row.name}.name': row.recipe}
+    found[row.name] = work.stage(
+      f'unlearned/{row.name}', facts | source | own | recipe
+    )
+  for name in work.rows():
+    if name not in found:
+      earlier = work.stage(f'unlearned/{name}', {}).recorded()
+      own = {k: v for k, v in earlier.items() if k.startswith('recipes.')}
+      found[name] = work.stage(f'unlearned/{name}', facts | source | own)
+  return found
+
+
+def rehearse(row: Row, problem: Problem) -> None:
+  """Selects without computing anything, so that mistakes show at the start.
+
+  Raises:
+    InputError: the selection cannot be made of this network, such as k above
+      the number of its entries.
+  """
+  try:
+    jax.eval_shape(
+      lambda key, original: row.method.select(
+        key, Task(problem.model, original, problem.forget, problem.retain)
+      ),
+      jax.random.key(0),
+      problem.like(),
+    )
+  except ValueError as error:
+    raise InputError(f'recipes.{row.name}: {error}') from error
