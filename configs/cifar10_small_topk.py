@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
   config.train.learning_rate = 5e-4
   config.train.schedule = 'cosine'
   config.unlearn.epochs = 3
+  config.unlearn.learning_rate = 5e-4
   config.recipes = common.rows(
     {
       'finetune': {'name': 'finetune', 'js_weight': 0.1},

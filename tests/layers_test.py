@@ -57,6 +57,7 @@ SHELL = {
   'fingerprint.py',
   'launch.py',
   'mistakes.py',
+  'plan.py',
   'models/adapters.py',
   'problem.py',
   'progress.py',
