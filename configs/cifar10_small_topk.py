@@ -4,6 +4,25 @@
       --config.data.dir=DIR
 
 DIR holds CIFAR-10 as TFDS prepares it (its folder `cifar10`).
+
+About a quarter of an hour on two CPU cores. Seeds 0, one run, jax 0.10.2 on a
+CPU, accuracy in per cent:
+
+                        forget  retain    test
+  original              100.00  100.00   44.79
+  retrained              40.80  100.00   44.11
+  finetune               87.60   94.04   38.89
+  top_k_45_leaves        97.00   99.04   42.71
+  top_k_45_leaves_js0    80.20   93.84   40.10
+  top_k_45_scalars       94.00   96.98   40.67
+  random_k               87.80   94.49   40.91
+  random_k_eps-2         53.00   77.04   42.67
+  random_top_k           91.20   96.53   39.36
+  random_top_k_eps-1     46.20   55.36   40.26
+
+With a small ε nothing forgets more than fine-tuning alone. With ε = -2 or -1 on
+5 % of the scalars the forgotten examples fall towards the retrained model's
+accuracy, and after 3 epochs much of what was to be retained is lost too.
 """
 
 from ml_collections import ConfigDict

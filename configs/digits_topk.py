@@ -1,6 +1,12 @@
 """Four recipes on scikit-learn's digits, 10 % forgotten.
 
-python -m jaxunlearn.launch --config=configs/digits_topk.py
+  python -m jaxunlearn.launch --config=configs/digits_topk.py
+
+Under a minute on two CPU cores, most of it compiling. Seeds 0, one run, jax
+0.10.2 on a CPU: accuracy on the 144 forgotten digits 100 % originally, 97.92 %
+retrained, 100 % after fine-tuning alone and after Top-K, 98.61 % after Random-k
+(ε = -2), 97.22 % after Random-TopK (ε = -1). Digits are easy: a model that never
+saw a digit reads it as well, so there is little to forget.
 """
 
 from ml_collections import ConfigDict
