@@ -8,7 +8,7 @@ from jaxunlearn.clock import Clock
 from jaxunlearn.epochs import by_epoch
 from jaxunlearn.errors import Diverged
 from jaxunlearn.problem import Run
-from jaxunlearn.types import Task, Variables
+from jaxunlearn.types import Resident, Task, Variables
 
 __all__ = ['Outcome', 'follow', 'stopping_rule']
 
@@ -61,9 +61,14 @@ def follow(
       kept, and named.
   """
   run.work.forget_lines(name)
-  variables, lines, stopped = start, [], 'epochs' if epochs else None
+  variables, lines, stopped = None, [], 'epochs' if epochs else None
+  model, retain = run.problem.model, run.problem.retain
   watched = {k: run.problem.splits[k] for k in ('forget', 'retain')}
+  glance = {'retain': Resident(retain.image[:100], retain.label[:100])}
   try:
+    if start is not None:
+      evaluation.logits(model, start, glance)
+      variables = start
     for epoch in by_epoch(
       steps,
       epochs=epochs,
@@ -83,9 +88,10 @@ def follow(
         'accuracy_forget': None,
         'accuracy_retain': None,
       }
-      logits = {}
+      logits = evaluation.logits(
+        model, epoch.variables, watched if watch else glance
+      )
       if watch:
-        logits = evaluation.logits(run.problem.model, epoch.variables, watched)
         found = evaluation.accuracies(logits, watched, None)
         line['accuracy_forget'] = found['forget']
         line['accuracy_retain'] = found['retain']
@@ -98,6 +104,8 @@ def follow(
         break
   except Diverged as error:
     remedy = 'lower its learning_rate or its factor'
+    if name in ('original', 'retrained'):
+      remedy = 'lower train.learning_rate'
     if variables is not None:
       kept = run.work.save_last_good(name, variables)
       remedy += f'; the last good model is in {kept}'

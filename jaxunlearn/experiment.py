@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from jaxunlearn import (
   evaluation,
-  fingerprint,
   masks,
   method,
   metrics,
@@ -70,6 +69,7 @@ def run(
 
   if 'original' not in done:
     obtain_original(this)
+  plan.check_origin(stages)
   if 'retrained' in stages and 'retrained' not in done:
     retrain(this)
   for row in rows:
@@ -97,6 +97,8 @@ def obtain_original(run: Run) -> None:
     )
     outcome = fit(run, 'original', everything, clock)
   facts = {'recipe': 'original', 'settings': {}, 'from': path or 'trained'}
+  if path:
+    facts['epochs'] = None  # Not measured: others trained it.
   finish(run, 'original', outcome, clock, facts)
 
 
@@ -152,6 +154,7 @@ def unlearn(run: Run, row: Row) -> None:
   count = masks.count(selection.mask, params)
   facts = {
     'recipe': row.recipe,
+    'original_sha256': run.stages['original'].result()['checkpoint_sha256'],
     'settings': dict(row.settings),
     'selected': {
       'scalars': int(count.scalars),
@@ -231,11 +234,12 @@ def finish(
     'epoch_seconds': [line['seconds'] for line in outcome.lines],
     'converged_epoch': converged,
     'stopped': outcome.stopped,
-    'checkpoint_sha256': fingerprint.sha256(outcome.variables),
     **facts,
   }
   stage.finish(outcome.variables, logits, result, mask)
+  run.work.remove_last_good(name)
   shown = ', '.join(
     f'{split} {100 * accuracy[split]:.2f} %' for split in problem.splits
   )
-  run.progress.end(f'accuracy on {shown}')
+  run.progress.end()
+  run.progress.say(f'{name}: accuracy on {shown}')

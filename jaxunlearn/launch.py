@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
   except KeyboardInterrupt:
     progress.end()
     _refuse('stopped; the same command goes on after the last finished stage.')
-  progress.print(tables.console(report))
+  progress.print(tables.console(report, progress.width))
   for sentence in words.remarks(report):
     progress.say(f'- {sentence}')
   progress.say(f'Written to {workdir}: report.md, report.json, figures/.')

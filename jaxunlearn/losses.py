@@ -16,6 +16,12 @@ __all__ = ['cross_entropy', 'js_to_original']
 def cross_entropy(logits: Array, label: Array, context: Context) -> Array:
   """-log softmax(logits)[label], in nats.
 
+  Example:
+    >>> import jax.numpy as jnp
+    >>> value = cross_entropy(jnp.zeros((1, 2)), jnp.array([0]), None)
+    >>> print(f'{value.item():.4f}')
+    0.6931
+
   Args:
     logits: [batch, classes], float.
     label: [batch], integer.

@@ -69,6 +69,12 @@ def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
 def random_k(key: Array, params: Params, fraction: float) -> Mask:
   """Selects each scalar independently with the same probability.
 
+  Example:
+    >>> import jax.numpy as jnp
+    >>> mask = random_k(jax.random.key(0), {'a': jnp.zeros((2, 3))}, 1.0)
+    >>> mask['a'].tolist()
+    [[True, True, True], [True, True, True]]
+
   Args:
     key: of the draw.
     params: a pytree of arrays; their shapes alone matter.
@@ -108,7 +114,7 @@ def count(mask: Mask, params: Params) -> Count:
     (6, 1)
 
   Args:
-    mask: boolean leaves that broadcast to the parameters.
+    mask: boolean leaves, arrays or Python's, that broadcast to the parameters.
     params: the parameters.
 
   Returns:
@@ -116,7 +122,7 @@ def count(mask: Mask, params: Params) -> Count:
   """
   scalars = jax.tree.leaves(
     jax.tree.map(
-      lambda m, x: jnp.sum(m, dtype=jnp.int32) * (x.size // m.size),
+      lambda m, x: jnp.sum(m, dtype=jnp.int32) * (x.size // jnp.size(m)),
       mask,
       params,
     )

@@ -112,6 +112,7 @@ def unlearn(
 
 def select(method: UnlearningMethod, task: Task, key: Array) -> Selection:
   """The method's selection; one XLA program where the data is in memory."""
+  task = _with_sources(task)
   if not _in_memory(task):
     return method.select(key, task)
   return _select(method.select, task.model, key, *_arrays(task))
@@ -121,6 +122,7 @@ def perturb(
   method: UnlearningMethod, task: Task, key: Array, selection: Selection
 ) -> Params:
   """The original's parameters with the selected entries perturbed."""
+  task = _with_sources(task)
   if not _in_memory(task):
     return method.perturb(key, task, task.original['params'], selection)
   return _perturb(method.perturb, task.model, key, selection, *_arrays(task))
@@ -149,7 +151,7 @@ def begin(
     ValueError: `method.trainable` is none of those known.
   """
   if callable(method.trainable):
-    mask = method.trainable(task, selection)
+    mask = method.trainable(_with_sources(task), selection)
   elif method.trainable == 'selected':
     mask = selection.mask
   elif method.trainable == 'everything':
@@ -191,7 +193,8 @@ def fine_tune(
     (state, metrics) after each XLA call; nothing without an objective.
 
   Raises:
-    ValueError: an unknown `batch_stats`, split or teacher.
+    ValueError: an unknown `batch_stats`, split or teacher, or a batch size
+      below 1.
   """
   if method.batch_stats not in ('retain', 'frozen'):
     raise ValueError(
@@ -200,10 +203,12 @@ def fine_tune(
   objective = objectives.weighted_sum(method.objective or {})
   if not objective.terms:
     return
+  task = _with_sources(task)
   sources = _sources(task, objective)
   key_order, key_teachers = jax.random.split(key)
   num_classes = _num_classes(task)
-  objective = objectives.find_teachers(objective, num_classes)
+  teachers = method.teachers(key_teachers, task)
+  objective = objectives.find_teachers(objective, num_classes, teachers)
   step = train.make_step(
     task.model,
     objective,
@@ -218,19 +223,22 @@ def fine_tune(
     key_order,
     num_steps=num_steps,
     batch_size=batch_size,
-    teachers=_teach(
-      method.teachers(key_teachers, task), task, objective, batch_size
-    ),
+    teachers=_teach(teachers, task, objective, batch_size),
+  )
+
+
+def _with_sources(task: Task) -> Task:
+  return task._replace(
+    forget=as_source(task.forget), retain=as_source(task.retain)
   )
 
 
 def _in_memory(task: Task) -> bool:
-  sources = as_source(task.forget), as_source(task.retain)
-  return all(isinstance(source, Resident) for source in sources)
+  return all(isinstance(s, Resident) for s in (task.forget, task.retain))
 
 
 def _arrays(task: Task):
-  return task.original, as_source(task.forget), as_source(task.retain)
+  return task.original, task.forget, task.retain
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -255,11 +263,11 @@ def _sources(task: Task, objective: Objective) -> dict[str, Source]:
       f'objectives are taken on retain and forget, not on {unknown[0]!r}.'
     )
   splits = ['retain', *(s for s in objective.splits if s != 'retain')]
-  return {split: as_source(known[split]) for split in splits}
+  return {split: known[split] for split in splits}
 
 
 def _num_classes(task: Task) -> int:
-  image = as_source(task.retain).take(jnp.zeros(1, jnp.int32))['image']
+  image = task.retain.take(jnp.zeros(1, jnp.int32))['image']
   logits, _ = jax.eval_shape(
     lambda v, x: task.model.apply(v, x, False), task.original, image
   )

@@ -14,7 +14,9 @@ _REWORDED = (
   ),
   (
     r"^'?(?P<key>[\w-]+)'?$",
-    "config has no setting '{key}'; see configs/common.py for all there are.",
+    "config has no setting '{key}' there: see configs/common.py for all there "
+    'are; a row of recipes takes from the command line only the keys that its '
+    'config lists.',
   ),
   (
     r'^flag (?P<flag>\S+): invalid literal for int.*',
@@ -23,6 +25,10 @@ _REWORDED = (
   (
     r'^flag (?P<flag>\S+): could not convert string to float.*',
     '{flag} is not a number.',
+  ),
+  (
+    r'^flag (?P<flag>\S+): .*Non-boolean argument to boolean flag.*',
+    '{flag} is neither True nor False.',
   ),
   (
     r'^flag (?P<flag>[^=]+)=.*: Failed to parse .* as a ConfigDict.*',

@@ -1,7 +1,7 @@
 """Objectives: weighted sums of losses over the splits they are taken on."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -104,29 +104,39 @@ def weighted_sum(
   return Objective(tuple(chosen))
 
 
-def find_teachers(objective: Objective, num_classes: int) -> Objective:
+def find_teachers(
+  objective: Objective,
+  num_classes: int,
+  names: Iterable[str] = ('original',),
+) -> Objective:
   """Notes in each term which teachers its loss looks at, by tracing it.
 
   Args:
     objective: its terms may name no teachers yet.
     num_classes: of the logits that the losses will be given.
+    names: of the teachers there are; a loss that counts them or goes through
+      them looks at all.
 
   Returns:
     The objective with the terms' `teachers` filled in.
   """
+  names = tuple(names)
   return Objective(
     tuple(
-      term._replace(teachers=_teachers_of(term.loss, num_classes))
+      term._replace(teachers=_teachers_of(term.loss, num_classes, names))
       for term in objective.terms
     )
   )
 
 
-def _teachers_of(loss: Loss, num_classes: int) -> frozenset[str]:
+def _teachers_of(
+  loss: Loss, num_classes: int, names: tuple[str, ...]
+) -> frozenset[str]:
   seen = set()
 
   def trace(logits, label, key, step):
-    return loss(logits, label, Context(_Noting(seen, logits), key, step))
+    teachers = _Noting(seen, names, logits)
+    return loss(logits, label, Context(teachers, key, step))
 
   jax.eval_shape(
     trace,
@@ -141,15 +151,17 @@ def _teachers_of(loss: Loss, num_classes: int) -> frozenset[str]:
 class _Noting(Mapping):
   """Has every teacher that it is asked for, and notes its name."""
 
-  def __init__(self, seen: set[str], logits: Array):
-    self._seen, self._logits = seen, logits
+  def __init__(self, seen: set[str], names: tuple[str, ...], logits: Array):
+    self._seen, self._names, self._logits = seen, names, logits
 
   def __getitem__(self, name: str) -> Array:
     self._seen.add(name)
     return self._logits
 
-  def __iter__(self):
-    return iter(self._seen)
+  def __iter__(self) -> Iterator[str]:
+    self._seen.update(self._names)
+    return iter(self._names)
 
   def __len__(self) -> int:
-    return len(self._seen)
+    self._seen.update(self._names)
+    return len(self._names)

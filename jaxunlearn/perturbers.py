@@ -20,6 +20,13 @@ Perturber = Callable[[Array, Task, Params, Selection], Params]
 def scale(factor: float) -> Perturber:
   """ω ← ω + ε·ω.
 
+  Example:
+    >>> params = {'a': jnp.array([1.0, 2.0]), 'b': jnp.array(3.0)}
+    >>> mask = {'a': jnp.array([True, False]), 'b': jnp.array(True)}
+    >>> found = scale(-0.5)(None, None, params, Selection(mask))
+    >>> found['a'].tolist(), found['b'].item()
+    ([0.5, 2.0], 1.5)
+
   Args:
     factor: ε. 0 changes nothing, -1 sets the entries to 0, -2 flips their sign.
 
@@ -52,6 +59,13 @@ def interpolate(factor: float) -> Perturber:
 
   The order is drawn over the whole selection, so a value may come from another
   parameter array.
+
+  Example:
+    >>> params = {'a': jnp.array([1.0, 2.0, 3.0])}
+    >>> selection = Selection({'a': jnp.array([True, False, True])})
+    >>> found = interpolate(1.0)(jax.random.key(0), None, params, selection)
+    >>> sorted(found['a'].tolist()), found['a'][1].item()
+    ([1.0, 2.0, 3.0], 2.0)
 
   Args:
     factor: ε. 0 changes nothing, 1 permutes the selected values.

@@ -1,5 +1,6 @@
 """The plan of a run: its stages, and what each is made from."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxunlearn.settings import Row
 from jaxunlearn.types import Task
 from jaxunlearn.workdir import Stage, Workdir
 
-__all__ = ['rehearse', 'stages']
+__all__ = ['check_origin', 'rehearse', 'stages']
 
 
 def stages(
@@ -25,6 +26,11 @@ def stages(
   training = settings.flat({'train': config.train.to_dict()})
   if config.original.checkpoint:
     path = Path(config.original.checkpoint).expanduser().absolute()
+    if path.is_relative_to(work.path):
+      raise InputError(
+        f'original.checkpoint {path} lies in the workdir that the run writes: '
+        'choose another --workdir.'
+      )
     source = {'original.checkpoint': str(path)}
   else:
     source = training
@@ -63,3 +69,21 @@ def rehearse(row: Row, problem: Problem) -> None:
     )
   except ValueError as error:
     raise InputError(f'recipes.{row.name}: {error}') from error
+
+
+def check_origin(stages: Mapping[str, Stage]) -> None:
+  """Checks that finished rows were made from the original that is there.
+
+  Raises:
+    InputError: one was not, because the original was made again since.
+  """
+  original = stages['original'].result()['checkpoint_sha256']
+  for stage in stages.values():
+    if not stage.path.exists():
+      continue
+    if stage.result().get('original_sha256', original) != original:
+      raise InputError(
+        f'{stage.path} was made from another original than the one in '
+        f'{stages["original"].path}: remove the former, or choose another '
+        '--workdir.'
+      )

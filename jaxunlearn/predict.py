@@ -31,7 +31,12 @@ def logits(
 
   Returns:
     float [n, classes], in the order of the source.
+
+  Raises:
+    ValueError: a batch size below 1.
   """
+  if batch_size < 1:
+    raise ValueError(f'a batch needs at least one example, not {batch_size}.')
   source = as_source(source)
   size = len(source)
   batch_size = min(batch_size, size)

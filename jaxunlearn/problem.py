@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -84,7 +85,10 @@ def prepare(config: Any) -> Problem:
   )
   parts = splits.split(dataset, train_positions, test_positions, request)
   channels = dataset.x_train.shape[-1]
-  mean, std = _normalisation(data, dataset.x_train[train_positions], channels)
+  before = _made_from(config.original.checkpoint)
+  mean, std = _normalisation(
+    data, dataset.x_train[train_positions], channels, before
+  )
   depends = {
     'random': ('fraction', 'seed'),
     'mislabelled': ('fraction', 'seed'),
@@ -94,6 +98,16 @@ def prepare(config: Any) -> Problem:
     'dataset_sha256': sources.sha256(dataset),
     'forget_sha256': fingerprint.sha256({'indices': request.positions}),
   }
+  if (
+    request.kind == 'mislabelled'
+    and config.original.checkpoint
+    and before.get('forget_sha256') != hashes['forget_sha256']
+  ):
+    raise InputError(
+      'forget.kind is mislabelled, which flips labels before training, but '
+      'original.checkpoint was not trained on them: leave original.checkpoint '
+      'empty, or give the workdir that was.'
+    )
   return Problem(
     request=request,
     forget=as_source(parts.forget),
@@ -126,18 +140,40 @@ def named_key(seed: int, name: str) -> Array:
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
+def _made_from(checkpoint: str) -> Mapping[str, Any]:
+  """What the original of a finished workdir was made from; else nothing."""
+  path = Path(checkpoint).expanduser()
+  for folder in (path / 'original', path):
+    if checkpoint and (folder / 'result.json').is_file():
+      return Stage(folder, {}).recorded()
+  return {}
+
+
 def _normalisation(
-  data: Any, images: np.ndarray, channels: int
+  data: Any, images: np.ndarray, channels: int, before: Mapping[str, Any]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-  """Mean and standard deviation of each channel, of images in [0, 1]."""
+  """Mean and standard deviation of each channel, of images in [0, 1].
+
+  Those given; else those that a workdir's original was trained with; else the
+  training set's own.
+  """
+  known = [before.get(name) for name in ('data.mean', 'data.std')]
   if data.mean:
-    for name in ('mean', 'std'):
-      if len(data[name]) not in (1, channels):
+    given = [list(data.mean), list(data.std)]
+    for name, numbers in zip(('mean', 'std'), given, strict=True):
+      if len(numbers) not in (1, channels):
         raise InputError(
-          f'data.{name} has {len(data[name])} numbers, but the images have '
-          f'{channels} channels: give one for each, or one for all.'
+          f'data.{name} has {len(numbers)} numbers, but the images have '
+          f'{channels} channel(s): give one for each, or one for all.'
         )
+    if before and given != known:
+      raise InputError(
+        'data.mean and data.std are not those that original.checkpoint was '
+        f'trained with, {known[0]} and {known[1]}: leave both empty.'
+      )
     return tuple(data.mean), tuple(data.std)
+  if before:
+    return tuple(known[0]), tuple(known[1])
   scale = 255 if images.dtype == np.uint8 else 1
   mean = images.mean((0, 1, 2), np.float64) / scale
   std = images.std((0, 1, 2), dtype=np.float64) / scale

@@ -17,6 +17,11 @@ class Progress:
     self._live = None
     self._stage = ''
 
+  @property
+  def width(self) -> int:
+    """Columns that a line has."""
+    return self._console.width
+
   def say(self, text: str) -> None:
     """Prints a line that stays."""
     self._console.print(Text(text), soft_wrap=not self._console.is_terminal)

@@ -186,4 +186,6 @@ def _perturber(name: str, factor: float) -> perturbers.Perturber:
     raise ValueError(
       f'no perturber {name!r}; there are {", ".join(perturbers.__all__)}.'
     )
+  if name == 'identity':
+    return perturbers.identity()
   return getattr(perturbers, name)(factor)

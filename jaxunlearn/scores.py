@@ -31,6 +31,18 @@ def gradient(
   The network is in eval mode: its batch statistics are those it was trained
   to, and do not mix the examples.
 
+  Example:
+    A linear model of one pixel, which is 1:
+
+    >>> from jaxunlearn.types import Model
+    >>> def apply(variables, image, train):
+    ...   return image[:, 0, 0] @ variables['params'], variables
+    >>> batch = {'image': jnp.ones((4, 1, 1, 1)), 'label': jnp.zeros(4, int)}
+    >>> original = {'params': jnp.zeros((1, 2))}
+    >>> task = Task(Model(None, apply, None), original, batch, batch)
+    >>> gradient()(jax.random.key(0), task).tolist()
+    [[0.5, 0.5]]
+
   Args:
     loss: 'cross_entropy', or 'output_norm' for the squared L2 norm of the
       logits, which needs no labels (Memory Aware Synapses).

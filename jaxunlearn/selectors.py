@@ -122,6 +122,12 @@ def random_top_k(
 def nothing() -> Selector:
   """No entry: fine-tuning alone, the K = 0 control.
 
+  Example:
+    >>> variables = {'params': {'w': jnp.ones(3)}}
+    >>> task = Task(model=None, original=variables, forget=None, retain=None)
+    >>> nothing()(jax.random.key(0), task).mask['w'].item()
+    False
+
   Returns:
     A selector.
   """

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ _ROW_RANGES = {
   'seed': _SEED,
 }
 _WORDS = ('data.source', 'data.dir', 'forget.path', 'original.checkpoint')
-_FLAGS = ('train.augment', 'unlearn.augment', 'original.keep')
+_FLAGS = ('train.augment', 'original.keep')
 _LISTS = ('data.mean', 'data.std', 'forget.classes')
 _CHOICES = {
   'model.name': models.names(),
@@ -55,6 +55,24 @@ _ROW_CHOICES = {
   'stop': ('epochs', 'similar', 'converged'),
 }
 _TAKEN = ('original', 'retrained')
+# What a default of each type stands for.
+_KINDS = {
+  bool: (bool, 'True or False'),
+  int: (int, 'a whole number'),
+  float: (int | float, 'a number'),
+  str: (str, 'text'),
+}
+_SHARED_KINDS = {
+  'epochs': int,
+  'batch_size': int,
+  'learning_rate': float,
+  'trainable': str,
+  'batch_stats': str,
+  'augment': bool,
+  'stop': str,
+  'threshold': float,
+  'seed': int,
+}
 
 
 class Row(NamedTuple):
@@ -87,6 +105,11 @@ def check(config: Any) -> None:
     _check_range(name, values.get(name), *bounds)
   for name, choices in _CHOICES.items():
     _check_choice(name, values.get(name), choices)
+  if values['train.warmup_epochs'] > values['train.epochs']:
+    raise InputError(
+      'train.warmup_epochs must not exceed train.epochs, which is '
+      f'{values["train.epochs"]}.'
+    )
   for names, kind, wanted in (
     (_WORDS, str, 'text'),
     (_FLAGS, bool, 'True or False'),
@@ -123,6 +146,8 @@ def rows(config: Any) -> list[Row]:
     InputError: an unknown recipe or setting, or a value that cannot be.
   """
   shared = config.unlearn.to_dict()
+  # Here too, because no row may use one of them.
+  _check_shared(shared, lambda key: f'unlearn.{key}')
   for name, row in config.recipes.to_dict().items():
     if not isinstance(row, Mapping):
       raise InputError(
@@ -195,25 +220,54 @@ def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
     key: parameter.default
     for key, parameter in inspect.signature(make).parameters.items()
   }
-  known = [*defaults, *(key for key in shared if key != 'trainable')]
+  unused = {'trainable'} - set(defaults)
+  known = [key for key in {**defaults, **shared} if key not in unused]
   for key in own:
     if key not in known:
       raise InputError(f'{where} has no setting {key!r}{_nearest(key, known)}')
   settings = {**defaults, **shared, **own}
-  if 'trainable' not in defaults:
-    del settings['trainable']
-  for key, bounds in _ROW_RANGES.items():
-    place = f'{where}.{key}' if key in own else f'unlearn.{key}'
-    _check_range(place, settings[key], *bounds)
-  for key, choices in _ROW_CHOICES.items():
-    place = f'{where}.{key}' if key in own else f'unlearn.{key}'
-    if key in settings:
-      _check_choice(place, settings[key], choices)
+  for key in unused:
+    del settings[key]
+
+  def place(key: str) -> str:
+    is_shared = key in shared and key not in own
+    return f'unlearn.{key}' if is_shared else f'{where}.{key}'
+
+  for key, default in defaults.items():
+    if type(default) in _KINDS:
+      _check_kind(place(key), settings[key], type(default))
+  _check_shared(settings, place)
+  if settings['augment'] and settings['batch_stats'] == 'frozen':
+    raise InputError(
+      f'{where} has augment = True, which has no effect where batch_stats = '
+      "'frozen': set augment = False or batch_stats = 'retain'."
+    )
   try:
     method = make(**{key: settings[key] for key in defaults})
   except (TypeError, ValueError) as error:
     raise InputError(f'{where}: {error}') from error
   return Row(name, recipe, method, settings)
+
+
+def _check_shared(
+  settings: Mapping[str, Any], place: Callable[[str], str]
+) -> None:
+  for key, kind in _SHARED_KINDS.items():
+    if key in settings:
+      _check_kind(place(key), settings[key], kind)
+  for key, bounds in _ROW_RANGES.items():
+    if key in settings:
+      _check_range(place(key), settings[key], *bounds)
+  for key, choices in _ROW_CHOICES.items():
+    if key in settings:
+      _check_choice(place(key), settings[key], choices)
+
+
+def _check_kind(name: str, value: Any, default: type) -> None:
+  kind, wanted = _KINDS[default]
+  # True is an int to Python, and no number to a person.
+  if not isinstance(value, kind) or (type(value) is bool) != (default is bool):
+    raise InputError(f'{name} is {value!r:.40}, but must be {wanted}.')
 
 
 def _check_range(name: str, value: Any, low: float, high: float) -> None:

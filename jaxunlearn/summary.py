@@ -32,7 +32,7 @@ def assemble(
     'environment': environment(),
     'original': {
       'from': original['from'],
-      'kept': config.original.keep,
+      'kept': config.original.keep and stages['original'].holds_model,
       'path': str(stages['original'].path),
     },
     'reference': config.reference,

@@ -122,7 +122,8 @@ def make_step(
 
   Returns:
     (state, batches, teachers) -> (state, metrics), for batches {split: Batch}
-    and teachers {split: {name: logits [n, classes]}} of all n examples.
+    and teachers {split: {name: logits [n, classes]}} of all n examples; where
+    a split has teachers, its batch needs `index`.
   """
   tx = optim.train_only(tx)
   passes = _passes(objective, updates)
@@ -140,13 +141,15 @@ def make_step(
       total, metrics = jnp.zeros(()), {}
       for (split, train, terms), pass_key in zip(passes, keys, strict=True):
         batch = batches[split]
-        image, label, index = batch['image'], batch['label'], batch['index']
+        image, label = batch['image'], batch['label']
         key_augment, key_dropout, key_loss = jax.random.split(pass_key, 3)
         if train and augment is not None:
           image = augment(key_augment, image)
         logits, after = model.apply(variables, image, train, key_dropout)
         updated = after if train else updated
-        known = {k: v[index] for k, v in teachers.get(split, {}).items()}
+        known = {
+          k: v[batch['index']] for k, v in teachers.get(split, {}).items()
+        }
         context = Context(known, key_loss, state.step)
         for term in terms:
           value = term.loss(logits, label, context).mean()
@@ -195,7 +198,12 @@ def run(
 
   Yields:
     (state, metrics) after each XLA call; the metrics are means over its steps.
+
+  Raises:
+    ValueError: a batch size below 1.
   """
+  if batch_size < 1:
+    raise ValueError(f'a batch needs at least one example, not {batch_size}.')
   teachers = teachers or {}
   sizes = {split: len(source) for split, source in sources.items()}
   epoch_steps = batches.steps_per_epoch(next(iter(sizes.values())), batch_size)
@@ -211,7 +219,7 @@ def run(
       if take > 1:
         state, metrics = _many_steps(step, state, sources, now, teachers)
       else:
-        batch = {k: sources[k].take(v[0]) for k, v in now.items()}
+        batch = {k: _take(sources[k], v[0]) for k, v in now.items()}
         state, metrics = _one_step(step, state, batch, teachers)
       first, done = first + take, done + take
       yield state, metrics
@@ -246,6 +254,11 @@ def _passes(objective: Objective, updates: str | None) -> list[_Pass]:
   return [_Pass(*place, tuple(terms)) for place, terms in grouped.items()]
 
 
+def _take(source: Source, positions: Array) -> Batch:
+  """The examples, and where they are: a source need not say."""
+  return {'index': positions, **source.take(positions)}
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _one_step(step: Step, state: State, batch, teachers):
   return step(state, batch, teachers)
@@ -254,7 +267,7 @@ def _one_step(step: Step, state: State, batch, teachers):
 @functools.partial(jax.jit, static_argnums=0)
 def _many_steps(step: Step, state: State, sources, positions, teachers):
   def body(state: State, now):
-    batch = {split: sources[split].take(now[split]) for split in now}
+    batch = {split: _take(sources[split], now[split]) for split in now}
     return step(state, batch, teachers)
 
   state, metrics = jax.lax.scan(body, state, positions)

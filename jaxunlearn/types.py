@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 __all__ = [
@@ -49,9 +50,10 @@ Scores = PyTree
 Batch = Mapping[str, Array]
 """Arrays with a common first axis.
 
-`image` [n, height, width, channels], uint8 or float in [0, 1]; `label` [n]
-int32; `index` [n] int32, the position in its split; in evaluation also
-`weight` [n] float32, 0 for padding.
+`image` [n, height, width, channels], uint8 or float in [0, 1]; `label` [n],
+integer. One that was taken from a `Source` may have `index` [n] int32, the
+positions there; one that serves as a `Source` may have `weight` [n], 0 for
+rows that are padding and not to be read.
 """
 
 
@@ -65,7 +67,7 @@ class Source(Protocol):
   def __len__(self) -> int: ...
 
   def take(self, indices: Array) -> Batch:
-    """Examples at `indices` [n]: `image`, `label` and `index`."""
+    """Examples at `indices` [n]: `image` and `label`."""
     ...
 
 
@@ -85,6 +87,12 @@ class Resident:
   def __len__(self) -> int:
     return self.label.shape[0]
 
+  def __getitem__(self, name: str) -> Array:
+    """`image` or `label`, as of the batch it was made of."""
+    if name not in ('image', 'label'):
+      raise KeyError(name)
+    return getattr(self, name)
+
   def take(self, indices: Array) -> Batch:
     """Examples at `indices`, which may be traced and must be in range."""
     indices = jnp.asarray(indices, jnp.int32)
@@ -98,8 +106,18 @@ class Resident:
 def as_source(source: Source | Batch) -> Source:
   """The source itself, or a batch as the source it stands for.
 
+  Rows of weight 0 are left out.
+
+  Example:
+    >>> image = jnp.zeros((3, 2, 2, 1))
+    >>> batch = {'image': image, 'label': [5, 7, 0], 'weight': [1, 1, 0]}
+    >>> as_source(batch)['label'].tolist()
+    [5, 7]
+
   Raises:
-    ValueError: a batch without `image` and `label`, or of unequal lengths.
+    ValueError: a batch without `image` and `label`, of unequal lengths or of
+      no examples, with labels that are not integers, or with weights that are
+      traced.
   """
   if not isinstance(source, Mapping):
     return source
@@ -108,13 +126,36 @@ def as_source(source: Source | Batch) -> Source:
       f'a batch needs image and label; this one has {sorted(source)}.'
     )
   image = jnp.asarray(source['image'])
-  label = jnp.asarray(source['label'], jnp.int32)
+  label = jnp.asarray(source['label'])
   if label.shape != image.shape[:1]:
     raise ValueError(
       'a batch needs one label for each image; these have shapes '
       f'{image.shape} and {label.shape}.'
     )
-  return Resident(image, label)
+  if label.size and jnp.issubdtype(label.dtype, jnp.inexact):
+    raise ValueError(f'labels are integers; these are {label.dtype}.')
+  if 'weight' in source:
+    kept = _kept(source['weight'], label.shape)
+    if not kept.all():
+      image, label = image[kept], label[kept]
+  if not label.size:
+    raise ValueError('a batch needs at least one example; this one has none.')
+  return Resident(image, label.astype(jnp.int32))
+
+
+def _kept(weight: Array, shape: tuple[int, ...]) -> np.ndarray:
+  if isinstance(weight, jax.core.Tracer):
+    raise ValueError(
+      'the weights of a batch say how many examples it has, so they cannot be '
+      'traced; call as_source outside of jit.'
+    )
+  weight = np.asarray(weight)
+  if weight.shape != shape:
+    raise ValueError(
+      'a batch needs one weight for each label; these have shapes '
+      f'{weight.shape} and {shape}.'
+    )
+  return weight != 0
 
 
 class Model(NamedTuple):
@@ -137,6 +178,10 @@ class Model(NamedTuple):
 
 class Task(NamedTuple):
   """What is to be forgotten, by whom.
+
+  The parts of a method see `forget` and `retain` as a `Source` each: a batch as
+  a `Resident`, whose arrays are also `task.forget['image']` and
+  `task.forget['label']`.
 
   Attributes:
     model: the network.

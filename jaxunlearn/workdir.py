@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxunlearn import fingerprint
 from jaxunlearn.errors import InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.types import Mask, Variables
@@ -18,11 +19,11 @@ __all__ = ['Stage', 'Workdir']
 
 
 class Stage:
-  """One finished or unfinished piece of work, in a folder of its own.
+  """A piece of work, and the folder that is there when it is finished.
 
   The folder is an Orbax checkpoint of the model's variables with `logits.npz`
-  and `result.json` beside them. `result.json` is written last: where it is,
-  the stage is finished.
+  and `result.json` beside them. It is made under another name and renamed when
+  it is whole.
 
   Attributes:
     path: the folder.
@@ -39,10 +40,16 @@ class Stage:
     """Whether there is nothing left to do.
 
     Raises:
-      InputError: it was finished with other settings; names the first.
+      InputError: it was finished with other settings, of which the first is
+        named; or what lies there is none of ours.
     """
-    if not (self.path / 'result.json').exists():
+    if not self.path.exists():
       return False
+    if not (self.path / 'result.json').is_file():
+      raise InputError(
+        f'{self.path} is there, but was not finished by a run like this: move '
+        'it away, or choose another --workdir.'
+      )
     before = self.recorded()
     for name in sorted(before.keys() | self.made_from.keys()):
       old, new = before.get(name), self.made_from.get(name)
@@ -55,7 +62,15 @@ class Stage:
 
   def recorded(self) -> dict[str, Any]:
     """What a finished stage was made from, as it was written then."""
-    return self.result()['made_from']
+    result = self.result()
+    if not isinstance(result.get('made_from'), dict):
+      raise _damaged(self.path / 'result.json')
+    return result['made_from']
+
+  @property
+  def holds_model(self) -> bool:
+    """Whether the model is still there, besides the numbers."""
+    return (self.path / '_METADATA').exists()
 
   def finish(
     self,
@@ -65,14 +80,17 @@ class Stage:
     mask: Mask | None = None,
   ) -> None:
     """Writes the model, its logits by split, and what was measured."""
-    if self.path.exists():
-      shutil.rmtree(self.path)
-    adapters.save(self.path, variables)
+    making = self.path.with_name(f'.making-{self.path.name}')
+    if making.exists():
+      shutil.rmtree(making)
+    adapters.save(making, variables)
     if mask is not None:
-      np.savez_compressed(self.path / 'selection.npz', **_by_path(mask))
-    np.savez(self.path / 'logits.npz', **logits)
-    content = {'made_from': self.made_from, **result}
-    _write_json(self.path / 'result.json', content)
+      np.savez_compressed(making / 'selection.npz', **_by_path(mask))
+    np.savez(making / 'logits.npz', **logits)
+    sha256 = fingerprint.sha256(variables)
+    content = {'made_from': self.made_from, 'checkpoint_sha256': sha256}
+    _write_json(making / 'result.json', {**content, **result})
+    making.rename(self.path)
 
   def result(self) -> dict[str, Any]:
     """What was measured."""
@@ -84,12 +102,18 @@ class Stage:
     Raises:
       InputError: it was removed, or is damaged.
     """
-    if not (self.path / '_METADATA').exists():
+    if not self.holds_model:
       raise InputError(
         f'{self.path} no longer holds a model (config.original.keep was '
         'False), so nothing can be added to this workdir: choose another.'
       )
-    return adapters.restore(self.path, like)
+    variables = adapters.restore(self.path, like)
+    if fingerprint.sha256(variables) != self.result()['checkpoint_sha256']:
+      raise InputError(
+        f'the model in {self.path} is not the one that was saved there (its '
+        'checkpoint_sha256 differs): remove that folder and start again.'
+      )
+    return variables
 
   def logits(self) -> dict[str, np.ndarray]:
     """The model's logits, {split: [n, classes]}."""
@@ -100,10 +124,7 @@ class Stage:
       ):
         return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-      raise InputError(
-        f'{self.path / "logits.npz"} is damaged: remove {self.path} and start '
-        'again.'
-      ) from error
+      raise _damaged(self.path / 'logits.npz') from error
 
   def forget(self, facts: Mapping[str, Any]) -> None:
     """Removes all but the numbers, and adds `facts` to them."""
@@ -133,6 +154,9 @@ class Workdir:
       probe = self.path / '.writable'
       probe.touch()
       probe.unlink()
+      for name in ('unlearned', 'figures', 'last_good'):
+        if (self.path / name).exists() and not (self.path / name).is_dir():
+          raise NotADirectoryError(0, f'{name} in it is no folder')
     except OSError as error:
       raise InputError(
         f'the workdir {self.path} cannot be written ({error.strerror}): '
@@ -145,7 +169,7 @@ class Workdir:
 
   def rows(self) -> list[str]:
     """The names of the rows that are finished, sorted."""
-    found = self.path.glob('unlearned/*/result.json')
+    found = self.path.glob('unlearned/[!.]*/result.json')
     return sorted(path.parent.name for path in found)
 
   def write_config(self, config: Mapping[str, Any]) -> None:
@@ -162,11 +186,14 @@ class Workdir:
     path = self.path / 'metrics.jsonl'
     lines = path.read_text('utf-8').splitlines() if path.exists() else []
     try:
-      return [json.loads(line) for line in lines]
-    except json.JSONDecodeError as error:
+      history = [json.loads(line) for line in lines]
+    except json.JSONDecodeError:
+      history = [None]
+    if not all(isinstance(x, dict) and 'model' in x for x in history):
       raise InputError(
-        f'{path} holds a line that is not JSON: mend or remove it.'
-      ) from error
+        f'{path} holds a line that no run has written: mend or remove it.'
+      )
+    return history
 
   def forget_lines(self, model: str) -> None:
     """Removes the lines of a model that is to be made again."""
@@ -176,11 +203,18 @@ class Workdir:
 
   def save_last_good(self, name: str, variables: Variables) -> Path:
     """Keeps the model of the last epoch before training diverged."""
+    self.remove_last_good(name)
+    path = self.path / 'last_good' / name
+    adapters.save(path, variables)
+    return path
+
+  def remove_last_good(self, name: str) -> None:
+    """Removes what `save_last_good` kept, if there is any."""
     path = self.path / 'last_good' / name
     if path.exists():
       shutil.rmtree(path)
-    adapters.save(path, variables)
-    return path
+      if not any(path.parent.iterdir()):
+        path.parent.rmdir()
 
 
 def _by_path(mask: Mask) -> dict[str, np.ndarray]:
@@ -199,11 +233,16 @@ def _short(value: Any) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
   try:
-    return json.loads(path.read_text('utf-8'))
+    content = json.loads(path.read_text('utf-8'))
   except (OSError, ValueError) as error:
-    raise InputError(
-      f'{path} is damaged: remove {path.parent} and start again.'
-    ) from error
+    raise _damaged(path) from error
+  if not isinstance(content, dict):
+    raise _damaged(path)
+  return content
+
+
+def _damaged(path: Path) -> InputError:
+  return InputError(f'{path} is damaged: remove {path.parent} and start again.')
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

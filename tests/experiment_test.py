@@ -1,27 +1,39 @@
 """Whole runs on a few digits, in this process."""
 
 import io
+import json
+import shutil
 
-import numpy as np
+import chex
+import jax
+import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
 from configs import common
-from jaxunlearn import experiment, train
-from jaxunlearn.errors import Diverged
+from jaxunlearn import course, experiment, problem, train
+from jaxunlearn.clock import Clock
+from jaxunlearn.errors import Diverged, InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.progress import Progress
+from jaxunlearn.types import State
+from jaxunlearn.workdir import Workdir
 
 ROW = {'name': 'random_k'}
 
 
-def run(workdir, rows, **changes):
+def small(rows):
   config = common.get_config()
   config.data.num_train, config.data.num_test = 120, 40
   config.model.width = 2
   config.train.epochs, config.train.batch_size = 2, 40
   config.unlearn.epochs, config.unlearn.batch_size = 1, 40
   config.recipes = common.rows(rows)
+  return config
+
+
+def run(workdir, rows, **changes):
+  config = small(rows)
   for name, value in changes.items():
     section, _, key = name.partition('__')
     if key:
@@ -108,17 +120,93 @@ def test_a_dead_network_is_reported_as_dead(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
-  row = {**ROW, 'factor': 1e30}
-  with pytest.raises(Diverged, match=r'row diverged: .* last good model is in'):
-    run(tmp_path, {'row': row})
-  like = {'params': {'fc': {'bias': np.zeros(10, np.float32)}}}
-  assert (tmp_path / 'last_good/row').is_dir()
-  with pytest.raises(ValueError, match='not a leaf of this network'):
-    adapters.restore(tmp_path / 'last_good/row', like)
-  assert not (tmp_path / 'unlearned').exists()
-  # What was finished before stays so.
-  _, said = run(tmp_path, {'row': ROW})
-  assert 'original: done before' in said
+  config = small(common.rows({'row': ROW}))
+  fixed, work = problem.prepare(config), Workdir(tmp_path)
+  said = Progress(Console(file=io.StringIO()))
+  image = fixed.test.image[:1]
+  models = [fixed.model.init(jax.random.key(i), image) for i in range(3)]
+  losses = (1.0, 1.0, float('nan'))
+  steps = (
+    (State(model, (), {}, 0, None), {'loss': jnp.asarray(loss)})
+    for model, loss in zip(models, losses, strict=True)
+  )
+  with pytest.raises(
+    Diverged, match=r'original diverged: the loss is nan in epoch 3; lower t'
+  ):
+    course.follow(
+      problem.Run(config, fixed, work, {}, said),
+      'original',
+      steps,
+      start=None,
+      epochs=3,
+      epoch_steps=1,
+      batch_size=4,
+      clock=Clock(),
+      watch=False,
+    )
+  kept = adapters.restore(tmp_path / 'last_good/original', fixed.like())
+  chex.assert_trees_all_equal(kept, models[1])
+
+
+def test_a_perturbation_that_overflows_leaves_no_good_model(tmp_path):
+  for epochs in (0, 1):
+    row = {**ROW, 'factor': 1e38, 'epochs': epochs}
+    with pytest.raises(Diverged, match=r'row diverged: .* or its factor\.$'):
+      run(tmp_path, {'row': row})
+  assert not (tmp_path / 'last_good').exists()
+
+
+def test_an_original_that_diverges_is_made_again(tmp_path):
+  with pytest.raises(Diverged, match=r'original diverged: .* lower train'):
+    run(
+      tmp_path,
+      {'row': ROW},
+      train__optimizer='sgd',
+      train__learning_rate=1e3,
+      train__epochs=9,
+    )
+  assert not (tmp_path / 'original').exists()
+  # Trained again, nothing of it is left over.
+  run(tmp_path, {'row': ROW})
+  assert not (tmp_path / 'last_good').exists()
+
+
+def test_a_row_is_tied_to_its_original(tmp_path):
+  run(tmp_path / 'other', {'row': ROW}, train__seed=1)
+  run(tmp_path / 'w', {'row': ROW})
+  shutil.rmtree(tmp_path / 'w/original')
+  shutil.copytree(tmp_path / 'other/original', tmp_path / 'w/original')
+  result = tmp_path / 'w/original/result.json'
+  result.write_text(
+    result.read_text().replace('"train.seed": 1', '"train.seed": 0')
+  )
+  with pytest.raises(InputError, match='was made from another original'):
+    run(tmp_path / 'w', {'row': ROW})
+
+
+def test_a_workdir_as_checkpoint_brings_its_normalisation(tmp_path):
+  run(tmp_path / 'a', {'row': ROW})
+  again = {'data__seed': 5, 'original__checkpoint': str(tmp_path / 'a')}
+  second, said = run(tmp_path / 'b', {'row': ROW}, **again)
+  assert 'original: accuracy on' in said
+  made_from = [
+    json.loads((tmp_path / w / 'original/result.json').read_text())['made_from']
+    for w in 'ab'
+  ]
+  assert made_from[0]['data.mean'] == made_from[1]['data.mean']
+  assert second['models']['original']['epochs'] is None
+  with pytest.raises(InputError, match='not those that original'):
+    run(
+      tmp_path / 'c',
+      {'row': ROW},
+      data__mean=(0.5,),
+      data__std=(0.5,),
+      **again,
+    )
+  with pytest.raises(InputError, match='flips labels before training'):
+    run(tmp_path / 'd', {'row': ROW}, forget__kind='mislabelled', **again)
+  with pytest.raises(InputError, match='lies in the workdir'):
+    run(tmp_path / 'a', {'row': ROW}, original__checkpoint=str(tmp_path / 'a'))
 
 
 def test_no_epochs_means_perturbing_alone(tmp_path):

@@ -222,3 +222,9 @@ def test_random_k_draws_leaves_of_one_shape_apart():
   params = tree(np.zeros(100), np.zeros(100))
   mask = masks.random_k(jax.random.key(0), params, 0.5)
   assert (mask['leaf0'] != mask['leaf1']).any()
+
+
+def test_count_takes_the_booleans_of_python():
+  params = {'a': jnp.zeros((2, 3)), 'b': jnp.zeros(4)}
+  counted = masks.count({'a': True, 'b': False}, params)
+  assert (counted.scalars.item(), counted.leaves.item()) == (6, 1)

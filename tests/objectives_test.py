@@ -97,3 +97,16 @@ def test_teachers_are_found_by_tracing():
     frozenset({'first', 'second'}),
     frozenset({'original'}),
   ]
+
+
+@pytest.mark.parametrize('read', [dict, len, lambda t: list(t.items()), list])
+def test_a_loss_that_goes_through_the_teachers_looks_at_all(read):
+  def among(logits, label, context):
+    assert read(context.teachers)
+    return logits.sum(-1)
+
+  objective = objectives.weighted_sum({'forget': {among: 1.0}})
+  (term,) = objectives.find_teachers(objective, num_classes=10).terms
+  assert term.teachers == {'original'}
+  (term,) = objectives.find_teachers(objective, 10, ('first', 'second')).terms
+  assert term.teachers == {'first', 'second'}

@@ -52,6 +52,7 @@ def test_the_configs_pass():
     ({'forget__classes': 3}, 'forget.classes must be a tuple'),
     ({'original__keep': 1}, 'original.keep must be True or False'),
     ({'recipes': {}}, 'config.recipes is empty'),
+    ({'train__warmup_epochs': 9, 'train__epochs': 5}, 'must not exceed train'),
   ],
 )
 def test_a_wrong_setting_is_named(changes, words):
@@ -66,7 +67,22 @@ def test_a_wrong_setting_is_named(changes, words):
     ({'name': 'topk'}, r'did you mean top_k\?'),
     ({'name': 'top_k', 'factr': 1}, r"no setting 'factr'; did you mean factor"),
     ({'name': 'top_k', 'k': -1}, 'recipes.row: k = -1 is below 0'),
-    ({'name': 'top_k', 'k': 'many'}, 'recipes.row: '),
+    ({'name': 'top_k', 'k': 'many'}, "row.k is 'many', but must be a whole"),
+    ({'name': 'top_k', 'k': 2.7}, 'recipes.row.k is 2.7, but must be a whole'),
+    ({'name': 'top_k', 'k': True}, 'row.k is True, but must be a whole'),
+    ({'name': 'top_k', 'num_examples': 1.5}, 'row.num_examples is 1.5'),
+    ({'name': 'top_k', 'per_example': 'no'}, 'per_example is .* True or False'),
+    ({'name': 'top_k', 'per_example': 1}, 'per_example is 1.* True or False'),
+    ({'name': 'top_k', 'augment': 'no'}, 'row.augment is .* True or False'),
+    ({'name': 'top_k', 'factor': '0.1'}, "row.factor is '0.1'.* a number"),
+    ({'name': 'top_k', 'factor': True}, 'row.factor is True.* a number'),
+    ({'name': 'top_k', 'loss': ['x']}, 'row.loss is .*must be text'),
+    ({'name': 'top_k', 'seed': True}, 'row.seed is True.* a whole number'),
+    ({'name': 'top_k', 'stop': ['epochs']}, 'row.stop is .* must be text'),
+    (
+      {'name': 'top_k', 'augment': True, 'batch_stats': 'frozen'},
+      'augment = True, which has no effect',
+    ),
     ({'name': 'top_k', 'over': 'layers'}, 'recipes.row: top_k selects over'),
     ({'name': 'random_k', 'fraction': 2.0}, 'recipes.row: fraction lies'),
     ({'name': 'top_k', 'epochs': -1}, 'recipes.row.epochs is -1'),
@@ -80,6 +96,43 @@ def test_a_wrong_setting_is_named(changes, words):
 def test_a_wrong_row_is_named(row, words):
   with pytest.raises(InputError, match=words):
     settings.rows(one_row(**row))
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'),
+  [
+    ('trainable', 'all'),
+    ('batch_stats', 'thawed'),
+    ('stop', 'similr'),
+    ('augment', 'no'),
+    ('epochs', 1.5),
+    ('learning_rate', '0.1'),
+  ],
+)
+def test_what_rows_share_is_checked_whatever_the_rows(key, value):
+  made = config(
+    recipes={'row': {'name': 'finetune'}}, **{f'unlearn__{key}': value}
+  )
+  with pytest.raises(InputError, match=f'^unlearn.{key} is '):
+    settings.rows(made)
+
+
+def test_a_whole_number_is_a_number():
+  (row,) = settings.rows(one_row(name='top_k', factor=-2, learning_rate=1))
+  assert row.settings['factor'] == -2
+
+
+@pytest.mark.parametrize('recipe', ['top_k', 'random_k', 'random_top_k'])
+def test_a_row_may_perturb_nothing(recipe):
+  assert settings.rows(one_row(name=recipe, perturb='identity'))
+
+
+@pytest.mark.parametrize('recipe', ['top_k', 'finetune'])
+def test_an_unknown_key_lists_each_name_once(recipe):
+  with pytest.raises(InputError, match='there are ') as caught:
+    settings.rows(one_row(name=recipe, zzz=1))
+  names = str(caught.value).partition('there are ')[2].strip('.').split(', ')
+  assert 'batch_stats' in names and len(names) == len(set(names))
 
 
 @pytest.mark.parametrize('name', ['original', 'a/b', '', 'a b', 'é', 'x' * 99])

@@ -229,3 +229,49 @@ def test_a_state_has_buffers_of_its_own(plain_task):
     leaf.delete()
   for leaf in jax.tree.leaves(plain_task.original):
     assert not leaf.is_deleted()
+
+
+class Nameless:
+  """Examples that do not say where they are."""
+
+  def __init__(self, source):
+    self.source = source
+
+  def __len__(self):
+    return len(self.source)
+
+  def take(self, indices):
+    batch = self.source.take(indices)
+    return {'image': batch['image'], 'label': batch['label']}
+
+
+def test_a_source_need_not_say_where_its_examples_are(plain_task):
+  objective = objectives.find_teachers(
+    objectives.weighted_sum({'retain': {'js_to_original': 1.0}}), 3
+  )
+  tx = optax.sgd(0.1)
+  step = train.make_step(plain_task.model, objective, tx, updates=None)
+  mask = jax.tree.map(lambda _: jnp.array(True), plain_task.original['params'])
+  state = train.init(plain_task.original, mask, tx, jax.random.key(0))
+  source = as_source(plain_task.retain)
+  logits = jax.random.normal(jax.random.key(1), (len(source), 3))
+
+  def tuned(source):
+    *_, (state_after, _) = train.run(
+      step,
+      state,
+      {'retain': source},
+      jax.random.key(2),
+      num_steps=2,
+      batch_size=7,
+      teachers={'retain': {'original': logits}},
+    )
+    return state_after.variables
+
+  chex.assert_trees_all_equal(tuned(Nameless(source)), tuned(source))
+
+
+@pytest.mark.parametrize('batch_size', [0, -3])
+def test_a_batch_size_below_1_is_refused(ready, batch_size):
+  with pytest.raises(ValueError, match=f'one example, not {batch_size}'):
+    run(ready, 1, batch_size=batch_size)

@@ -39,3 +39,45 @@ def test_a_batch_without_labels_is_refused():
 def test_a_batch_of_unequal_lengths_is_refused():
   with pytest.raises(ValueError, match=r'\(6, 2, 2, 1\) and \(5,\)'):
     as_source({'image': IMAGE, 'label': LABEL[:5]})
+
+
+def test_the_arrays_of_a_resident_source_go_by_name():
+  source = as_source({'image': IMAGE, 'label': LABEL})
+  assert source['image'] is source.image and source['label'] is source.label
+  with pytest.raises(KeyError, match='index'):
+    source['index']
+
+
+def test_rows_of_weight_0_are_left_out():
+  weight = np.array([1, 0, 0.5, 1, 0, 0], np.float32)
+  source = as_source({'image': IMAGE, 'label': LABEL, 'weight': weight})
+  assert len(source) == 3 and source.label.tolist() == [0, 2, 3]
+  np.testing.assert_array_equal(source.image, IMAGE[[0, 2, 3]])
+  source = as_source({'image': IMAGE, 'label': LABEL, 'weight': np.ones(6)})
+  assert source.label.tolist() == LABEL.tolist()
+
+
+def test_weights_of_another_length_or_traced_are_refused():
+  batch = {'image': IMAGE, 'label': LABEL}
+  with pytest.raises(ValueError, match=r'one weight .* \(5,\) and \(6,\)'):
+    as_source({**batch, 'weight': np.ones(5)})
+  with pytest.raises(ValueError, match='cannot be traced'):
+    jax.jit(lambda w: as_source({**batch, 'weight': w}))(np.ones(6))
+
+
+def test_labels_that_are_not_integers_are_refused():
+  with pytest.raises(ValueError, match='integers; these are float32'):
+    as_source({'image': IMAGE, 'label': LABEL + np.float32(0.5)})
+
+
+@pytest.mark.parametrize(
+  'batch',
+  [
+    {'image': IMAGE[:0], 'label': LABEL[:0]},
+    {'image': IMAGE[:0], 'label': []},
+    {'image': IMAGE, 'label': LABEL, 'weight': np.zeros(6)},
+  ],
+)
+def test_a_batch_of_no_examples_is_refused(batch):
+  with pytest.raises(ValueError, match='at least one example'):
+    as_source(batch)

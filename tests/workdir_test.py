@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -45,12 +46,31 @@ def test_a_change_to_what_a_stage_was_made_from_is_refused(tmp_path, now):
     _ = work.stage('original', now).finished
 
 
-def test_an_unfinished_stage_is_made_again(tmp_path):
+def test_what_no_run_has_finished_is_left_alone(tmp_path):
+  (tmp_path / 'original').mkdir()
+  (tmp_path / 'original/thesis.txt').write_text('')
+  with pytest.raises(InputError, match='was not finished by a run'):
+    _ = Workdir(tmp_path).stage('original', {}).finished
+  assert (tmp_path / 'original/thesis.txt').exists()
+
+
+def test_a_stage_that_was_cut_short_is_made_again(tmp_path):
+  (tmp_path / '.making-original').mkdir()
+  (tmp_path / '.making-original/junk').write_text('')
+  assert finish(Workdir(tmp_path), {'a': 2}).finished
+  assert [p.name for p in tmp_path.iterdir()] == ['original']
+
+
+def test_a_model_that_was_exchanged_is_refused(tmp_path):
   work = Workdir(tmp_path)
-  stage = finish(work, {'a': 1})
-  (stage.path / 'result.json').unlink()
-  assert not work.stage('original', {'a': 2}).finished
-  assert finish(work, {'a': 2}).finished
+  stage, other = finish(work, {}), work.stage('other', {})
+  other.finish({'params': {'w': jnp.ones(3)}}, LOGITS, {})
+  (stage.path / 'result.json').rename(tmp_path / 'kept')
+  shutil.rmtree(stage.path)
+  other.path.rename(stage.path)
+  (tmp_path / 'kept').rename(stage.path / 'result.json')
+  with pytest.raises(InputError, match='is not the one that was saved'):
+    stage.variables(VARIABLES)
 
 
 def test_a_forgotten_stage_keeps_its_numbers_alone(tmp_path):
@@ -81,10 +101,27 @@ def test_lines_of_a_model_that_is_made_again_are_removed(tmp_path):
   assert work.history() == [{'model': 'b', 'epoch': 1}]
 
 
-def test_a_torn_line_is_named(tmp_path):
-  (tmp_path / 'metrics.jsonl').write_text('{"model": "a"')
-  with pytest.raises(InputError, match=r'metrics\.jsonl holds a line that'):
+@pytest.mark.parametrize('line', ['{"model": "a"', '3', '{}'])
+def test_a_line_of_another_kind_is_named(tmp_path, line):
+  (tmp_path / 'metrics.jsonl').write_text(line)
+  with pytest.raises(
+    InputError, match=r'metrics\.jsonl holds a line that no run'
+  ):
     Workdir(tmp_path).history()
+
+
+@pytest.mark.parametrize('text', ['{}', '[]', '{"made_from": 3}'])
+def test_a_result_of_another_kind_is_named(tmp_path, text):
+  stage = finish(Workdir(tmp_path), {'a': 1})
+  (stage.path / 'result.json').write_text(text)
+  with pytest.raises(InputError, match=r'result\.json is damaged'):
+    _ = stage.finished
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
+  (tmp_path / 'unlearned').write_text('')
+  with pytest.raises(InputError, match='unlearned in it is no folder'):
+    Workdir(tmp_path)
 
 
 def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
@@ -104,3 +141,6 @@ def test_the_last_good_model_replaces_the_one_before(tmp_path):
   first = work.save_last_good('row', VARIABLES)
   assert work.save_last_good('row', VARIABLES) == first
   assert (first / '_METADATA').exists()
+  work.remove_last_good('row')
+  work.remove_last_good('row')
+  assert not (tmp_path / 'last_good').exists()

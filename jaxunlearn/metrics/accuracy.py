@@ -10,6 +10,11 @@ __all__ = ['accuracy', 'forgetting_rate', 'memory_retention_rate']
 def accuracy(logits: Array, label: Array) -> Array:
   """The share of examples whose largest logit is at their label.
 
+  Example:
+    >>> logits = jnp.array([[2.0, 1.0], [0.0, 3.0]])
+    >>> accuracy(logits, jnp.array([0, 0])).item()
+    0.5
+
   Args:
     logits: [n, classes]; of equal logits the first counts.
     label: [n], integer.
@@ -22,6 +27,10 @@ def accuracy(logits: Array, label: Array) -> Array:
 
 def forgetting_rate(before: float, after: float) -> Array:
   """FR = (A - A′) / A.
+
+  Example:
+    >>> forgetting_rate(before=0.5, after=0.25).item()
+    0.5
 
   Args:
     before: A, accuracy of the original on forget.
@@ -39,6 +48,10 @@ def forgetting_rate(before: float, after: float) -> Array:
 
 def memory_retention_rate(retain_after: float, forget_before: float) -> Array:
   """MRR = A″ / A.
+
+  Example:
+    >>> memory_retention_rate(retain_after=0.75, forget_before=0.5).item()
+    1.5
 
   Args:
     retain_after: A″, accuracy of the unlearned model on retain.

@@ -11,6 +11,11 @@ __all__ = ['similarity']
 def similarity(logits_p: Array, logits_q: Array) -> Array:
   """1 - mean JS(P, Q), the JS divergence in bits.
 
+  Example:
+    >>> logits = jnp.array([[2.0, 1.0]])
+    >>> similarity(logits, logits).item()
+    1.0
+
   Args:
     logits_p: [n, classes], of one model; the paper compares the unlearned and
       the retrained one on forget.

@@ -31,6 +31,9 @@ def _short_count(value: int) -> str:
   return str(value)
 
 
+# Least important first: what a narrow terminal goes without.
+_DROPPED = ('MRR', 'leaves', 'epochs', 'gap', 'simil.', 'scalars', 'accel')
+
 # Heading, heading on the terminal, where the value lies, how it is written,
 # and how on the terminal. A heading without a short form is not shown there.
 _COLUMNS: tuple[tuple[str, str, str, Callable, Callable], ...] = (
@@ -77,32 +80,56 @@ def rows(report: Mapping) -> list[list[str]]:
   ]
 
 
-def console(report: Mapping) -> rich.table.Table:
-  """The table for a terminal of 100 columns, with the counts shortened."""
+def console(report: Mapping, width: int = 100) -> rich.table.Table:
+  """The table for a terminal, with the counts shortened.
+
+  Names of models stay whole, up to half the width; where there is no room,
+  columns are left out, the least important first, and the caption names them.
+
+  Args:
+    report: schema 1, validated.
+    width: columns of the terminal.
+  """
   import rich.box
   import rich.table
   import rich.text
 
-  request = report['request']
+  request, models = report['request'], report['models']
+  shown = {
+    short: [short, *(_cell(values, where, how) for values in models.values())]
+    for _, short, where, _, how in _COLUMNS
+    if short
+  }
+  names = ['model', *models]
+  left_out = []
+  name_width = min(_widest(names), width // 2)
+  for short in _DROPPED:
+    if name_width + sum(1 + _widest(c) for c in shown.values()) <= width:
+      break
+    del shown[short]
+    left_out.append(short)
+  caption = 'rates and gaps in per cent, seconds without compiling'
+  if left_out:
+    caption += f'\nno room for {", ".join(left_out)}'
   table = rich.table.Table(
     title=rich.text.Text(
       f'{request["dataset"]}: {request["num_forget"]:,} of '
       f'{request["num_train"]:,} training examples to be forgotten'
     ),
-    caption='rates and gaps in per cent, seconds without compiling',
+    caption=caption,
     box=rich.box.SIMPLE_HEAD,
     show_edge=False,
     padding=0,
     title_justify='left',
     caption_justify='left',
   )
-  table.add_column('model', overflow='fold')
-  shown = [column for column in _COLUMNS if column[1]]
-  for _, short, *_ in shown:
+  table.add_column('model', overflow='fold', min_width=name_width)
+  for short in shown:
     table.add_column(short, justify='right', no_wrap=True)
-  for name, values in report['models'].items():
-    cells = [_cell(values, where, how) for _, _, where, _, how in shown]
-    table.add_row(rich.text.Text(name), *cells)
+  cells = zip(names, *shown.values(), strict=True)
+  next(cells)  # The headings.
+  for name, *values in cells:
+    table.add_row(rich.text.Text(name), *values)
   return table
 
 
@@ -157,6 +184,10 @@ def markdown(report: Mapping, figures: list[str]) -> str:
     '\n'.join(f'- {line}' for line in _DEFINITIONS),
   ]
   return '\n\n'.join(sections) + '\n'
+
+
+def _widest(cells: list[str]) -> int:
+  return max(map(len, cells))
 
 
 def _cell(values: Mapping, where: str, how: Callable[[Any], str]) -> str:

@@ -116,7 +116,7 @@ def _no_more_than_finetune(report: Mapping) -> Iterator[str]:
       f'No more was forgotten than by fine-tuning alone ({control}, '
       f'{_percent(level)} on forget) by {_list(others)}; the rule: less than '
       f'{100 * margin:.2f} points below it, the larger of 1 point and two '
-      'standard errors of the difference.'
+      'standard errors of the difference (Agresti-Coull).'
     )
 
 
@@ -176,7 +176,7 @@ def _batch_stats(report: Mapping) -> Iterator[str]:
 
 def _not_converged(report: Mapping) -> Iterator[str]:
   late = {
-    name: f'{values["epochs"]:g} epochs'
+    name: f'{values["epochs"]:g} epoch{"" if values["epochs"] == 1 else "s"}'
     for name, values in report['models'].items()
     if name != 'original'
     and values['epochs']
@@ -200,7 +200,8 @@ def _one_seed(report: Mapping) -> Iterator[str]:
   yield (
     f'This is one run{"" if seed is None else f" (seed {seed})"}, which gives '
     f'no deviation between seeds; {count:,} forgotten examples alone leave a '
-    f'standard error of up to {100 * error:.2f} points in accuracy on forget.'
+    f'standard error of up to {100 * error:.2f} points in accuracy on forget '
+    '(Agresti-Coull).'
   )
 
 
@@ -226,9 +227,14 @@ def _besides_js(row: Mapping) -> tuple:
 
 
 def _standard_error(rate: float, report: Mapping) -> float:
-  """Of an accuracy that is measured on the forgotten examples, binomial."""
-  count = max(1, report['request']['num_forget'])
-  return math.sqrt(rate * (1 - rate) / count)
+  """Of an accuracy on the forgotten examples, by Agresti and Coull.
+
+  Two right and two wrong answers are added, so that it is above 0 where all
+  answers are right, or all wrong: a few examples do not make one certain.
+  """
+  count = report['request']['num_forget']
+  rate = (rate * count + 2) / (count + 4)
+  return math.sqrt(rate * (1 - rate) / (count + 4))
 
 
 def _percent(rate: float | None) -> str:

@@ -10,7 +10,7 @@ from jaxunlearn.report import tables
 def printed(report, width):
   stream = io.StringIO()
   console = rich.console.Console(file=stream, width=width)
-  console.print(tables.console(report))
+  console.print(tables.console(report, width))
   return stream.getvalue().splitlines()
 
 
@@ -78,6 +78,27 @@ def test_the_terminal_shows_every_row_whole_at_100_columns(report):
     assert len(line.split()) == 13
   assert '11.17M' in lines[-2] and '15.5×' in lines[-2]
   assert '-12.34' in lines[-2] and '1190' in lines[-2]
+
+
+def test_a_terminal_of_80_columns_goes_without_what_matters_least(report):
+  report = many_rows(report)
+  lines = printed(report, 80)
+  assert len(lines) == 15 and max(map(len, lines)) <= 80
+  assert '…' not in '\n'.join(lines)
+  for name in report['models']:
+    assert sum(line.startswith(f'{name} ') for line in lines) == 1
+  for short in ('forget', 'retain', 'test', 'FR', 'sec', 'accel'):
+    assert short in lines[1].split()
+  assert 'MRR' not in lines[1] and 'no room for MRR, leaves' in lines[-1]
+  assert 'no room' not in printed(report, 100)[-1]
+
+
+def test_a_very_long_name_is_folded_at_half_the_width(report):
+  report['models']['x' * 80] = report['models']['top_k']
+  lines = printed(report, 80)
+  folded = [line.split()[0] for line in lines if line.startswith('x')]
+  assert ''.join(folded) == 'x' * 80 and len(folded[0]) >= 40
+  assert max(map(len, lines)) <= 80 and '…' not in '\n'.join(lines)
 
 
 def test_the_terminal_takes_names_as_they_are(report):

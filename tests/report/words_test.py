@@ -65,9 +65,9 @@ def test_a_row_is_held_against_fine_tuning_alone(report):
 
 def test_the_margin_widens_with_few_forgotten_examples(report):
   report['request']['num_forget'] = 50
-  # 2 sqrt(2) sqrt(0.971 * 0.029 / 50) = 0.0671
+  # p = (48.55 + 2) / 54; 2 sqrt(2) sqrt(p (1 - p) / 54) = 0.0941
   remark = said(report, 'fine-tuning alone')
-  assert 'less than 6.71 points' in remark and 'top_k_lambda_0' in remark
+  assert 'less than 9.41 points' in remark and 'top_k_lambda_0' in remark
 
 
 def test_without_a_fine_tuned_row_there_is_no_such_comparison(report):
@@ -109,15 +109,27 @@ def test_the_batch_statistics_are_mentioned(report, policy):
 
 def test_rows_that_did_not_converge_are_named(report):
   assert 'random_k_eps-2 (5 epochs)' in said(report, 'Not converged')
+  report['models']['random_k_eps-2']['epochs'] = 1
+  assert 'random_k_eps-2 (1 epoch)' in said(report, 'Not converged')
   report['models']['random_k_eps-2']['converged_epoch'] = 4
   assert not said(report, 'Not converged')
 
 
 def test_one_seed_gives_no_deviation(report):
-  # sqrt(0.8014 * 0.1986 / 5000) = 0.0056
+  # p = (4007 + 2) / 5004; sqrt(p (1 - p) / 5004) = 0.0056
   assert '0.56 points' in said(report, 'one run (seed 0)')
   report['request']['seed'] = None
   assert said(report, 'one run, which')
+
+
+@pytest.mark.parametrize('rate', [0.0, 1.0])
+def test_all_right_or_all_wrong_is_not_certain(report, rate):
+  report['request']['num_forget'] = 20
+  for row in report['models'].values():
+    row['accuracy']['forget'] = rate
+  # p = 22 / 24 or 2 / 24; sqrt(p (1 - p) / 24) = 0.0564
+  assert '5.64 points' in said(report, 'one run')
+  assert 'less than 15.96 points' in said(report, 'fine-tuning alone')
 
 
 def test_mislabelled_requests_say_against_which_label(report):
