@@ -106,14 +106,18 @@ def test_a_selector(name, task):
     assert not same(jitted(OTHER).mask, found.mask)
 
 
-@pytest.mark.parametrize('over', ['scalars', 'leaves'])
 @pytest.mark.parametrize('k', [0, 3, 5])
 @pytest.mark.parametrize(
-  'name', [n for n in selectors.__all__ if takes(selectors, n, 'k')]
+  ('name', 'over'),
+  [
+    (name, over)
+    for name in selectors.__all__
+    if takes(selectors, name, 'k')
+    for over in ('scalars', 'leaves')
+    if over == 'scalars' or takes(selectors, name, 'over')
+  ],
 )
 def test_a_selector_of_k_selects_exactly_k(name, k, over, task):
-  if over == 'leaves' and not takes(selectors, name, 'over'):
-    pytest.skip('selects scalars only')
   select = build(selectors, name, k=k, over=over)
   params = task.original['params']
   counted = masks.count(select(KEY, task).mask, params)
