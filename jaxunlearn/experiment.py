@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxunlearn import (
   evaluation,
@@ -26,7 +25,7 @@ from jaxunlearn.models import adapters
 from jaxunlearn.problem import Run, named_key, prepare
 from jaxunlearn.progress import Progress
 from jaxunlearn.settings import Row
-from jaxunlearn.types import Resident, Task
+from jaxunlearn.types import Resident, Task, as_source
 from jaxunlearn.workdir import Workdir
 
 __all__ = ['run']
@@ -91,11 +90,7 @@ def obtain_original(run: Run) -> None:
   if path:
     outcome = Outcome(adapters.restore(path, problem.like()), [], None)
   else:
-    everything = Resident(
-      jnp.concatenate([problem.retain.image, problem.forget.image]),
-      jnp.concatenate([problem.retain.label, problem.forget.label]),
-    )
-    outcome = fit(run, 'original', everything, clock)
+    outcome = fit(run, 'original', as_source(problem.train), clock)
   facts = {'recipe': 'original', 'settings': {}, 'from': path or 'trained'}
   if path:
     facts['epochs'] = None  # Not measured: others trained it.

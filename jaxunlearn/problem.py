@@ -26,6 +26,8 @@ class Problem(NamedTuple):
     forget: those examples, on the device.
     retain: the rest of the training examples.
     test: never trained on.
+    train: forget and retain together, in an order of their own, so that the
+      original depends on no request; not on the device.
     model: the network, which normalises its images.
     facts: {name: value} that every stage depends on.
     description: `request` of the report.
@@ -35,6 +37,7 @@ class Problem(NamedTuple):
   forget: Resident
   retain: Resident
   test: Resident
+  train: Mapping[str, np.ndarray]
   model: Model
   facts: Mapping[str, Any]
   description: Mapping[str, Any]
@@ -113,6 +116,7 @@ def prepare(config: Any) -> Problem:
     forget=as_source(parts.forget),
     retain=as_source(parts.retain),
     test=as_source(parts.test),
+    train=parts.train,
     model=settings.network(config, dataset.num_classes, mean, std),
     facts={
       **hashes,

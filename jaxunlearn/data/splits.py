@@ -22,11 +22,13 @@ class Splits(NamedTuple):
     forget: what is to be forgotten, with the labels that are trained on.
     retain: the rest of the training examples.
     test: never trained on.
+    train: forget and retain together.
   """
 
   forget: dict[str, np.ndarray]
   retain: dict[str, np.ndarray]
   test: dict[str, np.ndarray]
+  train: dict[str, np.ndarray]
 
 
 def subset(
@@ -78,7 +80,7 @@ def split(
   test_positions: np.ndarray,
   request: Request,
 ) -> Splits:
-  """Forget, retain and test.
+  """Forget, retain, test and train.
 
   Args:
     dataset: the full data.
@@ -86,14 +88,16 @@ def split(
     test_positions: [k] int64.
     request: what of `train_positions` is to be forgotten.
   """
-  retained = np.setdiff1d(train_positions, request.positions)
-  forget = _batch(dataset.x_train, dataset.y_train, request.positions)
+  labels = dataset.y_train
   if request.labels_after is not None:
-    forget['label'] = request.labels_after
+    labels = labels.copy()
+    labels[request.positions] = request.labels_after
+  retained = np.setdiff1d(train_positions, request.positions)
   return Splits(
-    forget=forget,
-    retain=_batch(dataset.x_train, dataset.y_train, retained),
+    forget=_batch(dataset.x_train, labels, request.positions),
+    retain=_batch(dataset.x_train, labels, retained),
     test=_batch(dataset.x_test, dataset.y_test, test_positions),
+    train=_batch(dataset.x_train, labels, train_positions),
   )
 
 

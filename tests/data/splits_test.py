@@ -76,11 +76,14 @@ def test_a_negative_seed_is_refused():
 def test_forget_and_retain_share_out_what_is_trained_on():
   train, test = splits.subset(DATASET, 30, 8, seed=2)
   request = requests.Request('indices', train[[0, 4, 9]])
-  forget, retain, held_out = splits.split(DATASET, train, test, request)
+  forget, retain, held_out, trained = splits.split(
+    DATASET, train, test, request
+  )
   for batch, positions in (
     (forget, train[[0, 4, 9]]),
     (retain, np.delete(train, [0, 4, 9])),
     (held_out, test + 40),
+    (trained, train),
   ):
     np.testing.assert_array_equal(batch['image'].ravel(), positions)
     np.testing.assert_array_equal(batch['label'], positions % 4)
@@ -91,7 +94,10 @@ def test_forget_and_retain_share_out_what_is_trained_on():
 def test_mislabelled_examples_carry_the_label_trained_on():
   train, test = splits.subset(DATASET)
   request = requests.mislabelled(DATASET.y_train, train, 4, 0.25, seed=0)
-  forget, retain, _ = splits.split(DATASET, train, test, request)
+  forget, retain, _, both = splits.split(DATASET, train, test, request)
   np.testing.assert_array_equal(forget['label'], request.labels_after)
   np.testing.assert_array_equal(retain['label'], retain['image'].ravel() % 4)
+  expected = NUMBERS[:40] % 4
+  expected[request.positions] = request.labels_after
+  np.testing.assert_array_equal(both['label'], expected)
   np.testing.assert_array_equal(DATASET.y_train, NUMBERS[:40] % 4)
