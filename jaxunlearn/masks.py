@@ -1,15 +1,16 @@
 """Masks: which entries of a parameter pytree are selected, as values."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxunlearn.types import Array, Count, Mask, Params, Scores
 
-__all__ = ['count', 'random_k', 'top_k']
+__all__ = ['count', 'last', 'random_k', 'top_k']
 
 
 def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
@@ -102,6 +103,62 @@ def random_k(key: Array, params: Params, fraction: float) -> Mask:
   )
 
 
+def last(
+  params: Params,
+  k: int,
+  order: Sequence[tuple[str, ...]],
+  over: str = 'leaves',
+) -> Mask:
+  """Selects the last k parameter arrays, or layers, that a network applies.
+
+  A layer is a convolution or dense module with its bias and the norm that
+  follows: an array of two or more axes, and those of fewer up to the next.
+
+  Example:
+    >>> params = {'a': {'kernel': jnp.ones((2, 2)), 'bias': jnp.ones(2)}}
+    >>> order = (('a', 'kernel'), ('a', 'bias'))
+    >>> mask = last(params, 1, order)
+    >>> mask['a']['kernel'].item(), mask['a']['bias'].item()
+    (False, True)
+
+  Args:
+    params: a pytree of arrays; their shapes alone matter.
+    k: how many.
+    order: paths of all arrays in the order in which the network applies them,
+      as `Model.order` gives them.
+    over: 'leaves', or 'layers'.
+
+  Returns:
+    A mask of boolean arrays of shape ().
+
+  Raises:
+    ValueError: k below 0 or above what there is, an unknown `over`, or an order
+      of other paths than those of the parameters.
+
+  Reference:
+    Zuo et al. (2025), Section IV-A, EU-K and CF-K, where K counts arrays; Goel
+    et al. (2022), where it counts layers.
+  """
+  if over not in ('leaves', 'layers'):
+    raise ValueError(f"last selects over 'leaves' or 'layers', not {over!r}.")
+  paths, treedef = jax.tree.flatten_with_path(params)
+  axes = {_names(path): jnp.ndim(leaf) for path, leaf in paths}
+  if sorted(order) != sorted(axes):
+    raise ValueError(
+      'the order does not name each array of these parameters once: is it of '
+      'another network?'
+    )
+  # The number of the layer, or leaf, that each array belongs to.
+  starts = [over == 'leaves' or axes[path] > 1 for path in order]
+  numbers = np.maximum(np.cumsum(starts), 1)
+  if not 0 <= k <= numbers[-1]:
+    raise ValueError(f'k = {k} is not between 0 and the {numbers[-1]} {over}.')
+  chosen = dict(zip(order, numbers > numbers[-1] - k, strict=True))
+  return jax.tree.unflatten(
+    treedef, [jnp.asarray(chosen[_names(path)]) for path, _ in paths]
+  )
+
+
 def count(mask: Mask, params: Params) -> Count:
   """Counts what a mask selects.
 
@@ -129,6 +186,10 @@ def count(mask: Mask, params: Params) -> Count:
   )
   scalars = jnp.stack(scalars)
   return Count(scalars.sum(), jnp.sum(scalars > 0))
+
+
+def _names(path: tuple) -> tuple[str, ...]:
+  return tuple(jax.tree_util.keystr((entry,), simple=True) for entry in path)
 
 
 def _top_k_scalars(leaves: list[Array], k: Array) -> list[Array]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn import objectives, predict, train
+from jaxunlearn import objectives, partition, predict, train
 from jaxunlearn.objectives import Objective
 from jaxunlearn.perturbers import Perturber
 from jaxunlearn.selectors import Selector
@@ -161,7 +161,8 @@ def begin(
       "trainable is 'everything', 'selected' or a function, not "
       f'{method.trainable!r}.'
     )
-  return train.init({**task.original, 'params': params}, mask, method.tx, key)
+  variables = {**task.original, 'params': params}
+  return train.init(variables, mask, method.tx, key, partition.moving(mask))
 
 
 def fine_tune(
@@ -215,6 +216,7 @@ def fine_tune(
     method.tx,
     updates='retain' if method.batch_stats == 'retain' else None,
     augment=augment,
+    moving=partition.moving(state.mask),
   )
   yield from train.run(
     step,

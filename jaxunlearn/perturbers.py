@@ -10,9 +10,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxunlearn.types import Array, Params, Selection, Task
+from jaxunlearn.types import Array, Params, Selection, Task, as_source
 
-__all__ = ['identity', 'interpolate', 'scale']
+__all__ = ['chain', 'identity', 'interpolate', 'reinit', 'scale']
 
 Perturber = Callable[[Array, Task, Params, Selection], Params]
 
@@ -114,6 +114,64 @@ def identity() -> Perturber:
     key: Array, task: Task, params: Params, selection: Selection
   ) -> Params:
     del key, task, selection
+    return params
+
+  return perturb
+
+
+def reinit() -> Perturber:
+  """ω ← a fresh draw of `task.model.init`.
+
+  Returns:
+    A perturber, for tasks whose model has an `init`.
+
+  Reference:
+    Goel et al. (2022), EU-K: "exact unlearning" of the last k layers.
+  """
+
+  def perturb(
+    key: Array, task: Task, params: Params, selection: Selection
+  ) -> Params:
+    if task.model.init is None:
+      raise ValueError(
+        'to re-initialise, a model needs an init: give '
+        'Model(init, apply, order).'
+      )
+    example = as_source(task.retain).take(jnp.zeros(1, jnp.int32))['image']
+    fresh = task.model.init(key, example)['params']
+    return jax.tree.map(
+      lambda m, new, w: jnp.where(m, new.astype(w.dtype), w),
+      selection.mask,
+      fresh,
+      params,
+    )
+
+  return perturb
+
+
+def chain(*perturbers: Perturber) -> Perturber:
+  """One perturber after another, on the same selection.
+
+  Example:
+    >>> selection = Selection(jnp.array([True, False]))
+    >>> twice = chain(scale(1.0), scale(1.0))
+    >>> twice(jax.random.key(0), None, jnp.ones(2), selection).tolist()
+    [4.0, 1.0]
+
+  Args:
+    *perturbers: each with a key of its own.
+
+  Returns:
+    A perturber.
+  """
+
+  def perturb(
+    key: Array, task: Task, params: Params, selection: Selection
+  ) -> Params:
+    for each, part in zip(
+      perturbers, jax.random.split(key, len(perturbers)), strict=True
+    ):
+      params = each(part, task, params, selection)
     return params
 
   return perturb

@@ -4,13 +4,22 @@ A new one is a function here that returns an `UnlearningMethod`, and its name in
 `__all__`.
 """
 
+import inspect
+
 import optax
 
 from jaxunlearn import objectives, perturbers, scores, selectors
 from jaxunlearn.method import UnlearningMethod
 from jaxunlearn.objectives import Objective
 
-__all__ = ['finetune', 'random_k', 'random_top_k', 'top_k']
+__all__ = [
+  'cf_k',
+  'eu_k',
+  'finetune',
+  'random_k',
+  'random_top_k',
+  'top_k',
+]
 
 
 def top_k(
@@ -38,7 +47,7 @@ def top_k(
     learning_rate: of Adam.
     trainable: 'everything' or 'selected'.
     batch_stats: 'retain' or 'frozen'.
-    perturb: 'scale' (Eq. 7) or 'interpolate'.
+    perturb: 'scale' (Eq. 7), 'interpolate', 'reinit' or 'identity'.
     loss: of the sensitivity; this and the rest as in `scores.gradient`.
     split: where examples for the sensitivity are drawn.
     num_examples: how many.
@@ -122,7 +131,7 @@ def random_top_k(
     learning_rate: of Adam.
     trainable: 'everything' or 'selected'.
     batch_stats: 'retain' or 'frozen'.
-    perturb: 'scale' (Eq. 7) or 'interpolate'.
+    perturb: 'scale' (Eq. 7), 'interpolate', 'reinit' or 'identity'.
     loss: of the sensitivity; this and the rest as in `scores.gradient`.
     split: where examples for the sensitivity are drawn.
     num_examples: how many.
@@ -140,6 +149,70 @@ def random_top_k(
     perturb=_perturber(perturb, factor),
     objective=_equation_10(js_weight),
     trainable=trainable,
+    batch_stats=batch_stats,
+    tx=optax.adam(learning_rate),
+  )
+
+
+def eu_k(
+  k: int = 5,
+  over: str = 'leaves',
+  learning_rate: float = 1e-4,
+  batch_stats: str = 'retain',
+) -> UnlearningMethod:
+  """EU-K: re-initialises the last k entries and trains those alone, on retain.
+
+  Guarantees:
+    Every other parameter keeps its bits, and no gradient of it is computed.
+
+  Args:
+    k: how many.
+    over: 'leaves', parameter arrays as the paper counts, or 'layers'.
+    learning_rate: of Adam.
+    batch_stats: 'retain': the statistics of every layer, those that stand still
+      too, follow the retained examples; 'frozen': all stay the original's, also
+      behind layers that are new.
+
+  Returns:
+    The method.
+
+  Reference:
+    Zuo et al. (2025), Section IV-A; Goel et al. (2022), *Towards Adversarial
+    Evaluations for Inexact Machine Unlearning*.
+  """
+  method = cf_k(k, over, learning_rate, batch_stats)
+  return method._replace(perturb=perturbers.reinit())
+
+
+def cf_k(
+  k: int = 5,
+  over: str = 'leaves',
+  learning_rate: float = 1e-4,
+  batch_stats: str = 'retain',
+) -> UnlearningMethod:
+  """CF-K: trains the last k entries on retain, from where they are.
+
+  Guarantees:
+    Every other parameter keeps its bits, and no gradient of it is computed.
+
+  Args:
+    k: how many.
+    over: 'leaves', parameter arrays as the paper counts, or 'layers'.
+    learning_rate: of Adam.
+    batch_stats: as for `eu_k`.
+
+  Returns:
+    The method.
+
+  Reference:
+    Zuo et al. (2025), Section IV-A; Goel et al. (2022), "catastrophic
+    forgetting" of the last k layers.
+  """
+  return UnlearningMethod(
+    select=selectors.last(k, over),
+    perturb=perturbers.identity(),
+    objective=objectives.weighted_sum({'retain': {'cross_entropy': 1.0}}),
+    trainable='selected',
     batch_stats=batch_stats,
     tx=optax.adam(learning_rate),
   )
@@ -182,10 +255,9 @@ def _equation_10(js_weight: float) -> Objective:
 
 
 def _perturber(name: str, factor: float) -> perturbers.Perturber:
-  if name not in perturbers.__all__:
-    raise ValueError(
-      f'no perturber {name!r}; there are {", ".join(perturbers.__all__)}.'
-    )
-  if name == 'identity':
-    return perturbers.identity()
-  return getattr(perturbers, name)(factor)
+  known = sorted({*perturbers.__all__} - {'chain'})
+  if name not in known:
+    raise ValueError(f'no perturber {name!r}; there are {", ".join(known)}.')
+  make = getattr(perturbers, name)
+  takes_factor = 'factor' in inspect.signature(make).parameters
+  return make(factor) if takes_factor else make()

@@ -14,7 +14,14 @@ from jaxunlearn import scores as scores_lib
 from jaxunlearn.scores import ScoreFn
 from jaxunlearn.types import Array, Selection, Task
 
-__all__ = ['everything', 'nothing', 'random_k', 'random_top_k', 'top_k']
+__all__ = [
+  'everything',
+  'last',
+  'nothing',
+  'random_k',
+  'random_top_k',
+  'top_k',
+]
 
 Selector = Callable[[Array, Task], Selection]
 
@@ -115,6 +122,43 @@ def random_top_k(
     top = masks.top_k(scores, by_score)
     rest = masks.top_k(_shuffled(key_rest, at_random, top), total - by_score)
     return Selection(jax.tree.map(jnp.logical_or, top, rest), scores)
+
+  return select
+
+
+def last(k: int, over: str = 'leaves') -> Selector:
+  """The last k parameter arrays, or layers, that the network applies.
+
+  Args:
+    k: how many, at least 0.
+    over: 'leaves', or 'layers': a convolution or dense module with its bias and
+      the norm that follows.
+
+  Returns:
+    A selector, for tasks whose model has an `order`.
+
+  Raises:
+    ValueError: k below 0 or an unknown `over`; when the selector is called, k
+      above what there is, or a model without an order.
+
+  Reference:
+    Zuo et al. (2025), Section IV-A; Goel et al. (2022), *Towards Adversarial
+    Evaluations for Inexact Machine Unlearning*.
+  """
+  if k < 0:
+    raise ValueError(f'k = {k} is below 0.')
+  if over not in ('leaves', 'layers'):
+    raise ValueError(f"last selects over 'leaves' or 'layers', not {over!r}.")
+
+  def select(key: Array, task: Task) -> Selection:
+    del key
+    if task.model.order is None:
+      raise ValueError(
+        'the last entries are those that the network applies last, and this '
+        'model has no order: give Model(init, apply, order).'
+      )
+    params = task.original['params']
+    return Selection(masks.last(params, k, task.model.order(params), over))
 
   return select
 

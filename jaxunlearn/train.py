@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn import objectives, optim
+from jaxunlearn import objectives, optim, partition
 from jaxunlearn.data import batches
 from jaxunlearn.objectives import Objective, Term
 from jaxunlearn.types import (
@@ -80,6 +80,7 @@ def init(
   mask: Mask,
   tx: optax.GradientTransformation,
   key: Array,
+  moving: tuple[bool, ...] | None = None,
 ) -> State:
   """The state before the first step.
 
@@ -88,12 +89,14 @@ def init(
     mask: True where the parameters may change.
     tx: the optimizer.
     key: from which each step derives its own.
+    moving: the leaves that the optimizer keeps state of, as in `partition`;
+      None: all.
 
   Returns:
     The state.
   """
   variables = jax.tree.map(jnp.copy, variables)
-  opt_state = tx.init(variables['params'])
+  opt_state = tx.init(partition.split(variables['params'], moving)[0])
   return State(variables, opt_state, mask, jnp.zeros((), jnp.int32), key)
 
 
@@ -104,6 +107,7 @@ def make_step(
   *,
   updates: str | None,
   augment: Augment | None = None,
+  moving: tuple[bool, ...] | None = None,
 ) -> Step:
   """One step of gradient descent on an objective.
 
@@ -119,6 +123,7 @@ def make_step(
     updates: the split whose pass updates the batch statistics, or None to
       leave them as they are.
     augment: (key, images) -> images.
+    moving: the leaves to differentiate with respect to, as given to `init`.
 
   Returns:
     (state, batches, teachers) -> (state, metrics), for batches {split: Batch}
@@ -135,8 +140,10 @@ def make_step(
   ) -> tuple[State, Metrics]:
     key = jax.random.fold_in(state.key, state.step)
     keys = jax.random.split(key, len(passes))
+    params, still = partition.split(state.variables['params'], moving)
 
     def loss(params: Params) -> tuple[Array, tuple[Variables, Metrics]]:
+      params = partition.merge(params, still)
       variables = updated = {**state.variables, 'params': params}
       total, metrics = jnp.zeros(()), {}
       for (split, train, terms), pass_key in zip(passes, keys, strict=True):
@@ -159,12 +166,13 @@ def make_step(
         metrics.setdefault(f'{split}/accuracy', hit.mean())
       return total, (updated, {'loss': total, **metrics})
 
-    params = state.variables['params']
     gradient, (variables, metrics) = jax.grad(loss, has_aux=True)(params)
+    trainable, _ = partition.split(state.mask, moving)
     change, opt_state = tx.update(
-      gradient, state.opt_state, params, trainable=state.mask
+      gradient, state.opt_state, params, trainable=trainable
     )
-    variables = {**variables, 'params': optax.apply_updates(params, change)}
+    params = partition.merge(optax.apply_updates(params, change), still)
+    variables = {**variables, 'params': params}
     return (
       state._replace(
         variables=variables, opt_state=opt_state, step=state.step + 1

@@ -228,3 +228,54 @@ def test_count_takes_the_booleans_of_python():
   params = {'a': jnp.zeros((2, 3)), 'b': jnp.zeros(4)}
   counted = masks.count({'a': True, 'b': False}, params)
   assert (counted.scalars.item(), counted.leaves.item()) == (6, 1)
+
+
+NETWORK = {
+  'stem': {'kernel': np.ones((3, 3, 1, 2))},
+  'bn': {'scale': np.ones(2), 'bias': np.ones(2)},
+  'fc': {'kernel': np.ones((2, 4)), 'bias': np.ones(4)},
+}
+ORDER = (
+  ('stem', 'kernel'),
+  ('bn', 'scale'),
+  ('bn', 'bias'),
+  ('fc', 'kernel'),
+  ('fc', 'bias'),
+)
+
+
+def chosen(mask):
+  return {path for path in ORDER if mask[path[0]][path[1]]}
+
+
+@pytest.mark.parametrize('k', range(6))
+def test_the_last_leaves_are_those_that_the_network_applies_last(k):
+  assert chosen(masks.last(NETWORK, k, ORDER)) == set(ORDER[5 - k :])
+
+
+@pytest.mark.parametrize(('k', 'leaves'), [(0, 0), (1, 2), (2, 5)])
+def test_a_layer_is_a_kernel_with_its_bias_and_the_norm_that_follows(k, leaves):
+  found = masks.last(NETWORK, k, ORDER, over='layers')
+  assert chosen(found) == set(ORDER[5 - leaves :])
+
+
+def test_a_norm_before_all_kernels_belongs_to_the_first():
+  order = (ORDER[1], ORDER[2], ORDER[0], ORDER[3], ORDER[4])
+  assert chosen(masks.last(NETWORK, 1, order, over='layers')) == {*ORDER[3:]}
+  assert chosen(masks.last(NETWORK, 2, order, over='layers')) == {*ORDER}
+
+
+@pytest.mark.parametrize(
+  ('k', 'order', 'over', 'sentence'),
+  [
+    (6, ORDER, 'leaves', 'k = 6 is not between 0 and the 5 leaves'),
+    (3, ORDER, 'layers', 'k = 3 is not between 0 and the 2 layers'),
+    (-1, ORDER, 'leaves', 'k = -1 is not between 0'),
+    (1, ORDER, 'scalars', "'leaves' or 'layers', not 'scalars'"),
+    (1, ORDER[1:], 'leaves', 'does not name each array'),
+    (1, (*ORDER[1:], ORDER[1]), 'leaves', 'does not name each array'),
+  ],
+)
+def test_what_cannot_be_last_is_refused(k, order, over, sentence):
+  with pytest.raises(ValueError, match=sentence):
+    masks.last(NETWORK, k, order, over)

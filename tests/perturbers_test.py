@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,3 +110,37 @@ def test_interpolate_takes_leaves_of_several_dtypes():
 def test_a_factor_that_is_not_finite_is_refused(name, factor):
   with pytest.raises(ValueError, match=f'must be finite, not {factor}'):
     getattr(perturbers, name)(factor)
+
+
+def test_reinit_draws_the_selected_entries_anew(plain_task, bits):
+  params = plain_task.original['params']
+  mask = jax.tree.map(lambda x: jnp.array(x.ndim > 1), params)
+  find = perturbers.reinit()
+  found = find(jax.random.key(7), plain_task, params, Selection(mask))
+  image = jnp.asarray(plain_task.retain['image'][:1])
+  fresh = plain_task.model.init(jax.random.key(7), image)['params']
+  expected = jax.tree.map(jnp.where, mask, fresh, params)
+  chex.assert_trees_all_equal(bits(found), bits(expected))
+  again = find(jax.random.key(8), plain_task, params, Selection(mask))
+  assert not np.array_equal(again['first']['kernel'], found['first']['kernel'])
+
+
+def test_reinit_needs_an_init(plain_task):
+  task = plain_task._replace(model=plain_task.model._replace(init=None))
+  with pytest.raises(ValueError, match='a model needs an init'):
+    perturbers.reinit()(jax.random.key(0), task, PARAMS, WHOLE)
+
+
+def test_a_chain_goes_one_by_one_each_with_a_key_of_its_own():
+  keys = []
+
+  def note(key, task, params, selection):
+    del task, selection
+    keys.append(jax.random.key_data(key).tolist())
+    return params
+
+  perturb = perturbers.chain(perturbers.scale(1.0), note, note)
+  found = perturb(jax.random.key(0), None, PARAMS, WHOLE)
+  np.testing.assert_array_equal(found['c'], 2 * PARAMS['c'])
+  assert keys[0] != keys[1]
+  assert perturbers.chain()(jax.random.key(0), None, PARAMS, WHOLE) is PARAMS

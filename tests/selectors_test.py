@@ -87,6 +87,8 @@ def test_what_random_top_k_draws_differs_with_the_key():
   [
     (lambda: selectors.top_k(-1), 'k = -1 is below 0'),
     (lambda: selectors.top_k(1, 'layers'), "not 'layers'"),
+    (lambda: selectors.last(-1), 'k = -1 is below 0'),
+    (lambda: selectors.last(1, 'scalars'), "not 'scalars'"),
     (lambda: selectors.random_k(1.5), 'fraction lies between 0 and 1; 1.5'),
     (lambda: selectors.random_k(float('nan')), 'fraction .* nan'),
     (lambda: selectors.random_top_k(-0.1), 'fraction lies between'),
@@ -96,3 +98,9 @@ def test_what_random_top_k_draws_differs_with_the_key():
 def test_what_selects_nothing_sensible_is_refused_at_once(make, sentence):
   with pytest.raises(ValueError, match=sentence):
     make()
+
+
+def test_the_last_entries_need_an_order(plain_task):
+  task = plain_task._replace(model=plain_task.model._replace(order=None))
+  with pytest.raises(ValueError, match='this model has no order'):
+    selectors.last(1)(jax.random.key(0), task)
