@@ -1,4 +1,4 @@
-"""Variables to and from Orbax checkpoints, ours and the user's."""
+"""Variables to and from Orbax checkpoints; from PyTorch's state_dict."""
 
 import json
 import textwrap
@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxunlearn.errors import InputError
+from jaxunlearn.models.torch_weights import from_torch_state_dict
 from jaxunlearn.types import PyTree, Variables
 
-__all__ = ['restore', 'save']
+__all__ = ['from_torch_state_dict', 'restore', 'save']
 
 
 def save(path: str | Path, variables: Variables) -> None:

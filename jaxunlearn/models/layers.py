@@ -1,5 +1,6 @@
 """Layers with the defaults of the CIFAR originals, which are PyTorch's."""
 
+import functools
 import math
 from typing import Any
 
@@ -7,16 +8,41 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-__all__ = ['BatchNorm', 'conv', 'dense', 'global_mean']
+__all__ = [
+  'BatchNorm',
+  'conv',
+  'conv_norm_relu',
+  'dense',
+  'global_mean',
+  'max_pool',
+  'mean_pool',
+]
 
 kernel_init = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 """U(-1/√fan_in, 1/√fan_in), PyTorch's default for weights and biases."""
 
 
-def conv(dtype: Any):
-  """A convolution without bias, padded so that stride 1 keeps the size."""
+def _bias_init(fan_in: int):
+  """U(-1/√fan_in, 1/√fan_in): a bias's shape does not tell its fan-in."""
 
-  def make(features: int, kernel, strides=(1, 1), **kwargs) -> nn.Conv:
+  def init(key, shape, dtype=jnp.float32):
+    bound = 1 / math.sqrt(fan_in)
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  return init
+
+
+def conv(dtype: Any):
+  """A convolution padded so that stride 1 keeps the size.
+
+  Without bias, unless `channels` says how many the input has.
+  """
+
+  def make(
+    features: int, kernel, strides=(1, 1), channels=None, **kwargs
+  ) -> nn.Conv:
+    if channels is not None:
+      kwargs['bias_init'] = _bias_init(channels * math.prod(kernel))
     # Explicit, because 'SAME' pads strided convolutions at the other end.
     padding = [(size // 2, size // 2) for size in kernel]
     return nn.Conv(
@@ -24,7 +50,7 @@ def conv(dtype: Any):
       kernel,
       strides,
       padding=padding,
-      use_bias=False,
+      use_bias=channels is not None,
       dtype=dtype,
       kernel_init=kernel_init,
       **kwargs,
@@ -77,15 +103,25 @@ class BatchNorm(nn.Module):
       running.value = old + self.momentum * (jax.lax.stop_gradient(new) - old)
 
 
+def conv_norm_relu(dtype: Any):
+  """A convolution with bias, its norm and ReLU: VGG's and GoogLeNet's unit."""
+
+  def apply(
+    x: jax.Array, train: bool, features: int, kernel, name: str, index: int
+  ) -> jax.Array:
+    # Named after their places in the original's torch.nn.Sequential.
+    x = conv(dtype)(
+      features, kernel, channels=x.shape[-1], name=f'{name}_{index}'
+    )(x)
+    return nn.relu(BatchNorm(dtype=dtype, name=f'{name}_{index + 1}')(x, train))
+
+  return apply
+
+
 def dense(features: int, fan_in: int, **kwargs) -> nn.Dense:
   """A dense layer whose bias, too, is drawn from U(-1/√fan_in, 1/√fan_in)."""
-
-  def bias_init(key, shape, dtype=jnp.float32):
-    bound = 1 / math.sqrt(fan_in)
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
-
   return nn.Dense(
-    features, kernel_init=kernel_init, bias_init=bias_init, **kwargs
+    features, kernel_init=kernel_init, bias_init=_bias_init(fan_in), **kwargs
   )
 
 
@@ -106,3 +142,46 @@ def global_mean(x: jax.Array) -> jax.Array:
     precision='highest',
     preferred_element_type=jnp.float32,
   )
+
+
+def max_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
+  """[n, h, w, c] to the maximum of windows of `size`x`size`.
+
+  An odd size is padded so that stride 1 keeps height and width. Element by
+  element over shifted views, whose gradient XLA on CPU computes 4 to 10 times
+  faster than that of `reduce_window`; it is shared out where values tie.
+  """
+  for axis in (1, 2):
+    x = functools.reduce(jnp.maximum, _views(x, axis, size, stride))
+  return x
+
+
+def mean_pool(x: jax.Array) -> jax.Array:
+  """[n, h, w, c] to the mean of windows of 2x2, side by side.
+
+  In one order of addition whatever program it stands in; see `global_mean`.
+  """
+  wide = x.astype(jnp.float32)
+  for axis in (1, 2):
+    wide = functools.reduce(jnp.add, _views(wide, axis, 2, 2))
+  return (wide / 4).astype(x.dtype)
+
+
+def _views(x: jax.Array, axis: int, size: int, stride: int) -> list[jax.Array]:
+  """What stands at the first, second ... place of each window of an axis."""
+  pad = (size - 1) // 2
+  length = x.shape[axis] + 2 * pad
+  count = (length - size) // stride + 1
+  if count < 1:
+    raise ValueError(
+      f'a {size}x{size} pooling meets {x.shape[1]}x{x.shape[2]} pixels: this '
+      'network needs larger images.'
+    )
+  if pad:
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (pad, pad)
+    x = jnp.pad(x, widths, constant_values=-jnp.inf)
+  return [
+    jax.lax.slice_in_dim(x, i, i + (count - 1) * stride + 1, stride, axis)
+    for i in range(size)
+  ]

@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,3 +139,54 @@ def test_global_mean_is_float32(dtype):
   found = layers.global_mean(jnp.asarray(X, dtype))
   assert found.dtype == jnp.float32
   np.testing.assert_allclose(found, X.mean((1, 2)), rtol=1e-2, atol=1e-2)
+
+
+def test_a_convolution_has_a_bias_where_channels_are_given():
+  module = layers.conv(jnp.float32)(2000, (3, 3), channels=12)
+  params = module.init(KEY, jnp.zeros((1, 4, 4, 12)))['params']
+  check_uniform(params['kernel'], 1 / np.sqrt(108))
+  check_uniform(params['bias'], 1 / np.sqrt(108))
+
+
+@pytest.mark.parametrize(
+  ('size', 'stride', 'shape'),
+  [
+    (2, 2, (6, 8)),
+    (2, 2, (5, 7)),
+    (3, 1, (5, 4)),
+    (3, 2, (5, 4)),
+    (3, 2, (1, 1)),
+  ],
+)
+def test_max_pool_and_its_gradient(size, stride, shape):
+  x = jnp.float32(np.random.default_rng(0).normal(size=(2, *shape, 3))) - 5
+  pad = (size - 1) // 2
+
+  def reference(x):
+    return nn.max_pool(x, (size, size), (stride, stride), [(pad, pad)] * 2)
+
+  found = layers.max_pool(x, size, stride)
+  np.testing.assert_array_equal(found, reference(x))
+  weight = jnp.float32(np.random.default_rng(1).normal(size=found.shape))
+  slopes = [
+    jax.grad(lambda x, f=f: (f(x) * weight).sum())(x)
+    for f in (lambda x: layers.max_pool(x, size, stride), reference)
+  ]
+  np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_mean_pool(dtype):
+  x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 6, 3)), dtype)
+  found = layers.mean_pool(x)
+  assert found.dtype == dtype and found.shape == (2, 2, 3, 3)
+  wide = np.asarray(x, np.float32)[:, :4].reshape(2, 2, 2, 3, 2, 3)
+  expected = wide.mean((2, 4))
+  np.testing.assert_allclose(
+    np.asarray(found, np.float32), expected, rtol=1e-2, atol=1e-3
+  )
+
+
+def test_a_pooling_of_too_few_pixels_is_refused():
+  with pytest.raises(ValueError, match='a 2x2 pooling meets 1x3 pixels'):
+    layers.max_pool(jnp.zeros((1, 1, 3, 2)), 2, 2)
