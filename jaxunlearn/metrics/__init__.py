@@ -1,4 +1,4 @@
-"""Measures of forgetting and of what is retained, from logits."""
+"""Measures of forgetting and of what is retained; and of images."""
 
 from jaxunlearn.metrics.accuracy import (
   accuracy,
@@ -7,11 +7,14 @@ from jaxunlearn.metrics.accuracy import (
 )
 from jaxunlearn.metrics.convergence import converged_epoch
 from jaxunlearn.metrics.divergence import similarity
+from jaxunlearn.metrics.images import psnr, ssim
 
 __all__ = [
   'accuracy',
   'converged_epoch',
   'forgetting_rate',
   'memory_retention_rate',
+  'psnr',
   'similarity',
+  'ssim',
 ]
