@@ -1,18 +1,20 @@
 """What a run leaves for its reader: report.json, report.md and figures."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from jaxunlearn.errors import InputError
 from jaxunlearn.report import figures, schema, tables
+from jaxunlearn.report.files import read_json, read_lines, write_text
+from jaxunlearn.report.paper import write_matrix
 
-__all__ = ['write']
+__all__ = ['redraw', 'write', 'write_matrix']
 
 
 def write(
   folder: str | Path, report: Mapping, history: Sequence[Mapping]
-) -> None:
+) -> list[Path]:
   """Writes report.json, report.md and figures/*.png, each whole or not at all.
 
   Args:
@@ -20,20 +22,54 @@ def write(
     report: schema 1.
     history: the lines of metrics.jsonl.
 
+  Returns:
+    The files.
+
   Raises:
     ValueError: the report is not of schema 1; nothing is written then.
   """
   schema.validate(report)
   folder = Path(folder)
   names = figures.draw(report, history, folder / 'figures')
-  text = tables.markdown(report, [f'figures/{name}' for name in names])
-  _replace(folder / 'report.md', text)
+  drawn = [f'figures/{name}' for name in names]
+  write_text(folder / 'report.md', tables.markdown(report, drawn))
   strict = json.dumps(report, allow_nan=False, ensure_ascii=False, indent=1)
   # Last, so that where report.json is, the rest is.
-  _replace(folder / 'report.json', strict + '\n')
+  write_text(folder / 'report.json', strict + '\n')
+  return [folder / name for name in (*drawn, 'report.md', 'report.json')]
 
 
-def _replace(path: Path, text: str) -> None:
-  partial = path.with_name(f'.{path.name}.partial')
-  partial.write_text(text, encoding='utf-8')
-  os.replace(partial, path)
+def redraw(workdir: str | Path) -> list[Path]:
+  """Writes again all that is drawn from results on disk; trains nothing.
+
+  Args:
+    workdir: of one run, or of a matrix of runs.
+
+  Returns:
+    The files.
+
+  Raises:
+    InputError: there is no such folder, no report in it, or a damaged file.
+  """
+  folder = Path(workdir)
+  if not folder.is_dir():
+    raise InputError(
+      f'{folder} is no folder: give the workdir of a run that has finished.'
+    )
+  config = folder / 'config.json'
+  if config.exists() and read_json(config).get('matrix'):
+    return write_matrix(folder)
+  source = folder / 'report.json'
+  if not source.exists():
+    raise InputError(
+      f'{folder} holds no report.json, and no matrix of runs: give the workdir '
+      'of a run that has finished.'
+    )
+  report, history = read_json(source), read_lines(folder / 'metrics.jsonl')
+  try:
+    return write(folder, report, history)
+  except ValueError as error:
+    raise InputError(
+      f'{source} is damaged ({error.args[0].rstrip(".")}): remove it and run '
+      'the experiment again.'
+    ) from error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from jaxunlearn.report.panels import save
+from jaxunlearn.report.panels import short as _short
 
 if TYPE_CHECKING:
   import matplotlib.axes
@@ -194,15 +196,4 @@ def _finish(
     columnspacing=1.0,
     handlelength=1.4,
   )
-  path = Path(path)
-  partial = path.with_name(f'.{path.name}.partial')
-  # The version of matplotlib would make equal figures differ in their bytes.
-  figure.savefig(partial, format='png', metadata={'Software': None})
-  os.replace(partial, path)
-
-
-def _short(name: str, length: int = 22) -> str:
-  """A name as plain text that fits; `$` would start a formula."""
-  if len(name) > length:
-    name = f'{name[: length - 9]}…{name[-8:]}'
-  return name.replace('$', r'\$')
+  save(figure, Path(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jaxunlearn.report.grids import escape as _escape
 from jaxunlearn.report.words import remarks
 
 if TYPE_CHECKING:
@@ -158,11 +159,7 @@ def markdown(report: Mapping, figures: list[str]) -> str:
   settings = {
     name: _inline(row['settings']) for name, row in models if row['settings']
   }
-  probes = {
-    f'{name}, {probe}': _inline(found) if isinstance(found, Mapping) else found
-    for name, row in models
-    for probe, found in row['probes'].items()
-  }
+  probes = dict.fromkeys(probe for _, row in models for probe in row['probes'])
   sections = [
     '# Unlearning report',
     _pairs(facts),
@@ -172,7 +169,11 @@ def markdown(report: Mapping, figures: list[str]) -> str:
     _grid(headers, rows(report)),
     '## Remarks',
     '\n'.join(f'- {_escape(sentence)}' for sentence in remarks(report)),
-    *(['## Probes', _pairs(probes)] if probes else []),
+    *(
+      ['## Probes', *(_probe(report, probe) for probe in probes)]
+      if probes
+      else []
+    ),
     '## Settings',
     _pairs(settings),
     '## Environment',
@@ -206,6 +207,32 @@ def _grid(names: list[str], lines: list[list[str]]) -> str:
   return '\n'.join(f'| {" | ".join(line)} |' for line in [names, rule, *body])
 
 
+def _probe(report: Mapping, probe: str) -> str:
+  """What a probe found, a line a model; single values only."""
+  found = {
+    name: row['probes'][probe]
+    for name, row in report['models'].items()
+    if probe in row['probes']
+  }
+  names = dict.fromkeys(
+    name
+    for values in found.values()
+    for name, value in values.items()
+    if not isinstance(value, Mapping | list | tuple)
+  )
+  lines = [
+    [model, *(_plain(values.get(name)) for name in names)]
+    for model, values in found.items()
+  ]
+  return _grid([_escape(probe), *map(_escape, names)], lines)
+
+
+def _plain(value: Any) -> str:
+  if value is None:
+    return _NONE
+  return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+
 def _inline(items: Mapping[str, Any]) -> str:
   """Single values only: a curve is for report.json."""
   return ', '.join(
@@ -226,9 +253,3 @@ def _pairs(items: Mapping[str, Any]) -> str:
 
 def _title(path: str) -> str:
   return path.rsplit('/', 1)[-1].removesuffix('.png')
-
-
-def _escape(text: str) -> str:
-  """Text that Markdown shows as it is, on one line."""
-  text = ' '.join(text.split())
-  return ''.join(f'\\{c}' if c in '\\`*_[]<>|#~$&!' else c for c in text)

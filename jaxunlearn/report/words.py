@@ -22,6 +22,8 @@ def remarks(report: Mapping) -> list[str]:
     _over_forgetting,
     _no_more_than_finetune,
     _dead,
+    _failed,
+    _degrees,
     _js_term,
     _batch_stats,
     _not_converged,
@@ -134,6 +136,36 @@ def _dead(report: Mapping) -> Iterator[str]:
     )
 
 
+def _failed(report: Mapping) -> Iterator[str]:
+  for name, values in report['models'].items():
+    if values.get('failed'):
+      yield f'{name} failed: {values["failed"]}'
+
+
+def _degrees(report: Mapping) -> Iterator[str]:
+  found = {
+    name: values['probes']['spd_gan']['degree']
+    for name, values in report['models'].items()
+    if values['probes'].get('spd_gan', {}).get('degree') is not None
+  }
+  rows = _rows(report)
+  for name, degree in found.items():
+    recipe = report['models'][name]['recipe']
+    beaten = {
+      other: f'{found[other]:.3f}'
+      for other in rows
+      if rows[other]['recipe'] != 'finetune'
+      and other in found
+      and found[other] <= degree
+    }
+    if recipe in ('finetune', 'finetune_all') and beaten:
+      yield (
+        f'{name} forgot nothing, or next to nothing, and yet its degree '
+        f'({degree:.3f}) is as high as or higher than that of {_list(beaten)}: '
+        'there the degree does not tell who forgot.'
+      )
+
+
 def _js_term(report: Mapping) -> Iterator[str]:
   rows = _rows(report)
   pulled = [name for name in rows if _js_weight(rows[name]) > 0]
@@ -206,9 +238,10 @@ def _one_seed(report: Mapping) -> Iterator[str]:
 
 
 def _rows(report: Mapping) -> dict[str, Mapping]:
-  """The unlearned models."""
+  """The unlearned models, without those that they are held against."""
+  references = ('original', 'retrain', 'finetune_all')
   models = report['models'].items()
-  return {k: v for k, v in models if k not in ('original', 'retrained')}
+  return {k: v for k, v in models if v['recipe'] not in references}
 
 
 def _known(values: Mapping) -> bool:

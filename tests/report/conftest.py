@@ -1,4 +1,6 @@
 import copy
+import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -185,3 +187,82 @@ def history(report):
         }
       )
   return lines
+
+
+@pytest.fixture(scope='session')
+def matrices():
+  """The module beside this one that makes the workdirs of matrices."""
+  path = Path(__file__).with_name('matrices.py')
+  spec = importlib.util.spec_from_file_location('matrices', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.fixture
+def make_matrix(matrices, report, tmp_path):
+  """(rows' name, paper, networks, fractions, seeds) -> a matrix's workdir."""
+
+  def make(rows, paper=(), networks=1, fractions=(0.1,), seeds=(0,)):
+    return matrices.write(
+      tmp_path / 'matrix',
+      report,
+      getattr(matrices, rows),
+      paper,
+      matrices.NETWORKS[:networks],
+      fractions,
+      seeds,
+    )
+
+  return make
+
+
+@pytest.fixture
+def figure_of(monkeypatch, tmp_path):
+  """(function, workdir) -> the figure and its notes; None, None for none."""
+  from jaxunlearn.report import matrix, panels
+
+  saved, save = [], panels.save
+
+  def keep(figure, path):
+    saved.append(figure)
+    save(figure, path)
+
+  monkeypatch.setattr(panels, 'save', keep)
+
+  def draw(function, folder):
+    saved.clear()
+    path = tmp_path / 'figure.png'
+    notes = function(matrix.read(folder), path)
+    assert path.exists() == bool(saved) == (notes is not None)
+    (figure,) = saved or [None]
+    return figure, notes
+
+  return draw
+
+
+@pytest.fixture
+def legible():
+  """Asserts that texts lie within the figure, and no title on another."""
+
+  def check(figure):
+    import matplotlib.text
+
+    renderer = figure.canvas.get_renderer()
+    width, height = figure.bbox.size
+    for text in figure.findobj(matplotlib.text.Text):
+      if text.get_visible() and text.get_text() and text.axes is not None:
+        box = text.get_window_extent(renderer)
+        if not box.width:
+          continue
+        assert box.x0 >= -1 and box.x1 <= width + 1, text.get_text()
+        assert box.y0 >= -1 and box.y1 <= height + 1, text.get_text()
+    parts = [figure._suptitle, *(axes.title for axes in figure.axes)]
+    parts += figure.legends
+    boxes = [part.get_window_extent(renderer) for part in parts]
+    boxes = [box for box in boxes if box.width and box.height]
+    for i, box in enumerate(boxes):
+      assert box.x0 >= -1 and box.x1 <= width + 1, parts[i]
+      assert not any(box.overlaps(other) for other in boxes[:i]), parts[i]
+
+  return check

@@ -141,12 +141,15 @@ def test_the_page_holds_table_remarks_settings_and_figures(report):
 
 
 def test_probes_are_shown_where_there_are_some(report):
-  found = {'degree': 0.31, 'curve': [0.1, 0.2]}
+  found = {'degree': 0.31234, 'psnr': None, 'curve': [0.1, 0.2]}
   report['models']['top_k']['probes'] = {'spd_gan': found}
   page = tables.markdown(report, [])
-  assert '## Probes' in page and r'- top\_k, spd\_gan: degree = 0.31\n' in (
-    page.replace('\n', r'\n')
-  )
+  probes = page.partition('## Probes')[2].partition('##')[0].strip()
+  assert probes.splitlines() == [
+    r'| spd\_gan | degree | psnr |',
+    '| --- | ---: | ---: |',
+    r'| top\_k | 0.3123 | – |',
+  ]
 
 
 def test_a_name_cannot_break_the_page(report):

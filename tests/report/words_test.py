@@ -148,3 +148,23 @@ def test_what_was_not_measured_breaks_nothing(report):
   assert said(report, 'still holds')
   for part in ('Over-forgetting', 'fine-tuning alone', 'one run', 'Not conv'):
     assert not said(report, part)
+
+
+def test_a_degree_that_does_not_tell_who_forgot_is_said(report):
+  models = report['models']
+  models['all'] = {**models['finetune'], 'recipe': 'finetune_all'}
+  for name, degree in (('top_k', 0.5), ('random_k_eps-2', 0.7), ('all', 0.6)):
+    models[name]['probes'] = {'spd_gan': {'degree': degree}}
+  (sentence,) = [s for s in words.remarks(report) if 'degree' in s]
+  assert sentence.startswith('all forgot nothing')
+  assert '(0.600)' in sentence and 'top_k (0.500)' in sentence
+  assert 'random_k' not in sentence
+  models['all']['probes']['spd_gan']['degree'] = 0.4
+  assert not [s for s in words.remarks(report) if 'degree' in s]
+  models['top_k']['probes']['spd_gan']['degree'] = None
+  assert not [s for s in words.remarks(report) if 'degree' in s]
+
+
+def test_a_row_that_failed_says_why(report):
+  report['models']['top_k']['failed'] = 'it diverged.'
+  assert 'top_k failed: it diverged.' in words.remarks(report)

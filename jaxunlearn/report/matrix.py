@@ -1,0 +1,188 @@
+"""A matrix of runs, read from the workdir that holds it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxunlearn.errors import InputError
+from jaxunlearn.report import schema
+from jaxunlearn.report.cells import Cell
+from jaxunlearn.report.files import read_json, read_lines
+
+__all__ = ['Matrix', 'read']
+
+# Settings in which the runs of one mean may differ.
+_APART = ('seed', 'original.checkpoint', 'data.dir')
+
+
+class Matrix(NamedTuple):
+  """All runs of a matrix.
+
+  Attributes:
+    folder: the workdir.
+    paper: the tables and figures that its config asks for.
+    cells: models of runs, in the order of the matrix and of the recipes.
+    states: {run: 'done', 'not run' or the sentence of its failure}.
+  """
+
+  folder: Path
+  paper: tuple[str, ...]
+  cells: tuple[Cell, ...]
+  states: Mapping[str, str]
+
+
+def read(workdir: str | Path) -> Matrix:
+  """Reads a workdir that the matrix of a config has filled, as far as it has.
+
+  Raises:
+    InputError: no matrix is there, a file of it is damaged, or two of its runs
+      have the same settings and seeds.
+  """
+  folder = Path(workdir)
+  config = read_json(folder / 'config.json')
+  matrix = config.get('matrix')
+  if not isinstance(matrix, Mapping) or not all(
+    isinstance(x, Mapping) for x in matrix.values()
+  ):
+    raise InputError(f'{folder / "config.json"} holds no matrix of runs.')
+  shared = {k: v for k, v in config.items() if k not in ('matrix', 'paper')}
+  configs = {name: _merge(shared, own) for name, own in matrix.items()}
+  flat = {name: _flat(x) for name, x in configs.items()}
+  for name, settings in flat.items():
+    for key in ('model.name', 'forget.fraction'):
+      if key not in settings:
+        raise InputError(
+          f'the config of the run {name} in {folder} has no {key}.'
+        )
+  labels = _labels(flat)
+  found = {name: _finished(folder / 'cells' / name) for name in matrix}
+  cells = [
+    cell
+    for name in matrix
+    for cell in _cells(
+      folder / 'cells' / name,
+      configs[name],
+      labels[name],
+      *found[name],
+    )
+  ]
+  rank = {row: i for i, row in enumerate(shared.get('recipes') or {})}
+  for cell in cells:
+    rank.setdefault(cell.row, len(rank))
+  rank |= {'original': -1, 'retrained': len(rank)}
+  # Stable, so that within a row the order is the matrix's.
+  cells.sort(key=lambda cell: rank[cell.row])
+  states = {name: state for name, (_, state) in found.items()}
+  return Matrix(folder, tuple(config.get('paper') or ()), tuple(cells), states)
+
+
+def _finished(folder: Path) -> tuple[dict[str, Any] | None, str]:
+  """The report of a run, if there is one, and the run's state."""
+  # Removed when the run is tried again, so a report beside it is an older one.
+  if (folder / 'failed.json').exists():
+    failed = read_json(folder / 'failed.json').get('failed')
+    return None, str(failed or 'it does not say why')
+  if (folder / 'report.json').exists():
+    report = read_json(folder / 'report.json')
+    try:
+      schema.validate(report)
+    except ValueError as error:
+      raise InputError(
+        f'{folder / "report.json"} is damaged: {error}'
+      ) from error
+    return report, 'done'
+  return None, 'not run'
+
+
+def _cells(
+  folder: Path,
+  config: Mapping[str, Any],
+  network: str,
+  report: Mapping[str, Any] | None,
+  state: str,
+) -> list[Cell]:
+  """The models of one run, those too that it has not come to."""
+  # Of a run that is not finished another process may write a line just now.
+  lines = read_lines(folder / 'metrics.jsonl') if report else []
+  recipes = config.get('recipes') or {}
+  models = dict(report['models']) if report else {'original': None}
+  if config.get('reference') == 'retrain':
+    models.setdefault('retrained', None)
+  models |= {row: None for row in recipes if row not in models}
+  seeds = _seeds(config)
+  fixed = {'original': 'original', 'retrained': 'retrain'}
+  found = []
+  for row, values in models.items():
+    planned = recipes.get(row) or {}
+    found.append(
+      Cell(
+        network=network,
+        width=config['model'].get('width'),
+        fraction=config['forget']['fraction'],
+        seed=seeds[0] if len(set(seeds)) == 1 else '/'.join(seeds),
+        row=row,
+        recipe=(values or {}).get('recipe')
+        or fixed.get(row)
+        or planned.get('name', ''),
+        settings=(values or {}).get('settings') or planned,
+        values=values,
+        history=tuple(x for x in lines if x['model'] == row),
+        folder=folder,
+        failed=(values or {}).get('failed')
+        or (None if state in ('done', 'not run') else state),
+        report=report,
+      )
+    )
+  return found
+
+
+def _seeds(config: Mapping[str, Any]) -> list[str]:
+  sections = (config.get(x) or {} for x in ('forget', 'train', 'unlearn'))
+  return [str(section['seed']) for section in sections if 'seed' in section]
+
+
+def _labels(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+  """The networks' names, with what else differs between runs of one ratio.
+
+  Otherwise a mean over seeds would mix, say, two widths.
+  """
+  labels = {}
+  for name, config in configs.items():
+    label = config['model.name']
+    for other, theirs in configs.items():
+      if other == name or any(
+        theirs[key] != config[key] for key in ('model.name', 'forget.fraction')
+      ):
+        continue
+      differ = [k for k in config if k in theirs and config[k] != theirs[k]]
+      if not differ and config.keys() == theirs.keys():
+        raise InputError(
+          f'the runs {other} and {name} of the matrix differ in nothing: give '
+          'each its own forget.seed and train.seed.'
+        )
+      for key in differ:
+        part = f', {key.rpartition(".")[2]} {config[key]}'
+        if not key.endswith(_APART) and part not in label:
+          label += part
+    labels[name] = label
+  return labels
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+  """{'a': {'b': 1}} as {'a.b': 1}."""
+  found = {}
+  for name, item in tree.items():
+    if isinstance(item, Mapping):
+      found |= _flat(item, f'{prefix}{name}.')
+    else:
+      found[f'{prefix}{name}'] = item
+  return found
+
+
+def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict:
+  """The tree with the nested changes."""
+  merged = dict(tree)
+  for name, item in changes.items():
+    both = isinstance(item, Mapping) and isinstance(merged.get(name), Mapping)
+    merged[name] = _merge(merged[name], item) if both else item
+  return merged

@@ -1,0 +1,230 @@
+"""Panels of a figure in one style: canvas, lines with bands, title, legend."""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxunlearn.report.cells import Cell, Statistic
+
+if TYPE_CHECKING:
+  import matplotlib.axes
+  import matplotlib.figure
+
+__all__ = [
+  'GREY',
+  'SMALL',
+  'by_epoch',
+  'canvas',
+  'caption',
+  'edge',
+  'finish',
+  'line',
+  'save',
+  'short',
+  'style',
+  'wrapped',
+]
+
+SMALL = 7  # points
+GREY = '0.35'
+_COLUMN, _PAGE = 3.5, 7.0  # inches, of a two-column page
+# Okabe and Ito's colours but the yellow, which white paper swallows; the shapes
+# tell lines apart without colour. Seven and eight: 56 pairs before one repeats.
+_COLOURS = (
+  '#0072B2',
+  '#D55E00',
+  '#009E73',
+  '#CC79A7',
+  '#E69F00',
+  '#56B4E9',
+  '#000000',
+)
+_MARKERS = 'os^DvPX*'
+
+
+def style(index: int) -> dict[str, Any]:
+  """Colour and marker of the line with that number."""
+  return {
+    'color': _COLOURS[index % len(_COLOURS)],
+    'marker': _MARKERS[index % len(_MARKERS)],
+  }
+
+
+def wrapped(count: int) -> tuple[int, int]:
+  """Lines and columns for so many panels: one alone, else two or three."""
+  columns = 1 if count == 1 else 3 if count == 3 or count > 4 else 2
+  return math.ceil(count / columns), columns
+
+
+def canvas(
+  lines: int, columns: int, height: float, **shared: Any
+) -> tuple[matplotlib.figure.Figure, list[matplotlib.axes.Axes]]:
+  """A figure with its own canvas: nothing global, no window, no display.
+
+  Args:
+    lines: of panels.
+    columns: of panels; one makes the figure as wide as a column of print, more
+      as wide as a page.
+    height: of a panel, in inches.
+    shared: `sharex` and `sharey` of the panels.
+  """
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  width = _COLUMN if columns == 1 else _PAGE
+  figure = Figure((width, 0.8 + height * lines), dpi=200, layout='constrained')
+  FigureCanvasAgg(figure)
+  grid = figure.subplots(lines, columns, squeeze=False, **shared)
+  for axes in grid.flat:
+    axes.tick_params(labelsize=SMALL)
+    axes.spines[['top', 'right']].set_visible(False)
+  return figure, list(grid.flat)
+
+
+def by_epoch(cells: Sequence[Cell], split: str) -> dict[int, list[float]]:
+  """{epoch: accuracies in per cent, one a seed}; the last line of an epoch.
+
+  Epochs that every seed has reached, so that all points have the same n.
+  """
+  courses = [
+    {
+      x['epoch']: 100 * x[f'accuracy_{split}']
+      for x in cell.history
+      if x.get(f'accuracy_{split}') is not None
+    }
+    for cell in cells
+    if cell.done
+  ]
+  courses = [course for course in courses if course]
+  common = set.intersection(*map(set, courses)) if courses else set()
+  return {epoch: [c[epoch] for c in courses] for epoch in sorted(common)}
+
+
+def line(
+  axes: matplotlib.axes.Axes,
+  points: Mapping[float, Statistic],
+  label: str,
+  **look: Any,
+) -> None:
+  """Draws means against x, and a band of ± a deviation where there is one."""
+  xs = list(points)
+  means = [found.mean for found in points.values()]
+  look = {'markersize': 3.5, 'linewidth': 1.1} | look
+  look.setdefault('markevery', max(1, math.ceil(len(xs) / 10)))
+  axes.plot(xs, means, label=label, **look)
+  stds = [found.std for found in points.values()]
+  if any(stds) and len(xs) == 1:
+    axes.errorbar(
+      xs, means, stds, color=look['color'], elinewidth=0.9, zorder=0
+    )
+  elif any(stds):
+    axes.fill_between(
+      xs,
+      [mean - (std or 0) for mean, std in zip(means, stds, strict=True)],
+      [mean + (std or 0) for mean, std in zip(means, stds, strict=True)],
+      color=look['color'],
+      alpha=0.18,
+      linewidth=0,
+    )
+
+
+def caption(cells: Sequence[Cell]) -> str:
+  """What the figure stands on: data, sizes, device, and n."""
+  reports = [cell.report for cell in cells if cell.done]
+  requests = [report['request'] for report in reports]
+  devices = {report['environment']['device'] for report in reports}
+  seeds = {
+    len({c.seed for c in cells if c.done and _place(c) == place})
+    for place in {_place(c) for c in cells if c.done}
+  }
+  n = _range(seeds)
+  return ', '.join(
+    (
+      *(short(x, 26) for x in sorted({r['dataset'] for r in requests})),
+      f'{_range({r["num_train"] for r in requests})} training examples',
+      *(short(device, 26) for device in sorted(devices)),
+      f'n = {n} seed{"" if n == "1" else "s"}',
+    )
+  )
+
+
+def finish(
+  figure: matplotlib.figure.Figure,
+  title: str,
+  path: Path,
+  legend: str = '',
+) -> None:
+  """Adds title and legend, and writes the PNG whole or not at all.
+
+  Args:
+    figure: with its panels, whose labels make one legend.
+    title: each of its lines is wrapped to the width.
+    path: of the PNG.
+    legend: its title.
+  """
+  characters = 19 * figure.get_figwidth()  # of small print
+  handles = {}
+  for axes in figure.axes:
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+      handles.setdefault(label, handle)
+  lines = [
+    textwrap.fill(part, int(0.92 * characters)) for part in title.split('\n')
+  ]
+  figure.suptitle('\n'.join(lines), fontsize=SMALL + 0.5)
+  if handles:
+    widest = 6 + max(map(len, handles))
+    room = max(1, int(characters / widest))
+    figure.legend(
+      handles.values(),
+      handles,
+      loc='outside lower center',
+      ncols=math.ceil(len(handles) / math.ceil(len(handles) / room)),
+      title=legend or None,
+      title_fontsize=SMALL,
+      fontsize=SMALL,
+      frameon=False,
+      handletextpad=0.4,
+      columnspacing=1.2,
+      handlelength=2.4,
+    )
+  save(figure, path)
+
+
+def edge(
+  grid: Sequence[matplotlib.axes.Axes], count: int, columns: int, label: str
+) -> None:
+  """Hides panels without content, and labels the lowest of each column."""
+  for axes in grid[count:]:
+    axes.set_axis_off()
+  for axes in grid[max(0, count - columns) : count]:
+    axes.tick_params(labelbottom=True)
+    axes.set_xlabel(label, fontsize=SMALL + 1)
+
+
+def save(figure: matplotlib.figure.Figure, path: Path) -> None:
+  """Writes a PNG whole or not at all; equal figures have equal bytes."""
+  partial = path.with_name(f'.{path.name}.partial')
+  # The version of matplotlib would make equal figures differ in their bytes.
+  figure.savefig(partial, format='png', metadata={'Software': None})
+  os.replace(partial, path)
+
+
+def short(name: str, length: int = 22) -> str:
+  """A name as plain text that fits; `$` would start a formula."""
+  if len(name) > length:
+    name = f'{name[: length - 9]}…{name[-8:]}'
+  return name.replace('$', r'\$')
+
+
+def _place(cell: Cell) -> tuple:
+  return cell.network, cell.fraction, cell.row
+
+
+def _range(numbers: set[int]) -> str:
+  low, high = min(numbers), max(numbers)
+  return f'{low:,}' if low == high else f'{low:,}–{high:,}'

@@ -1,0 +1,148 @@
+"""The page of a matrix of runs, with the paper's tables and figures."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from jaxunlearn.errors import InputError
+from jaxunlearn.report import (
+  curve_figures,
+  degree_figures,
+  grids,
+  matrix,
+  paper_tables,
+  paper_words,
+  sweep_figures,
+)
+from jaxunlearn.report.files import write_text
+from jaxunlearn.report.grids import Grid, escape
+from jaxunlearn.report.matrix import Matrix
+
+__all__ = ['FIGURES', 'TABLES', 'write_matrix']
+
+TABLES: Mapping[str, Callable[[Matrix], Grid]] = {
+  'table1': paper_tables.table1,
+  'table2': paper_tables.table2,
+  'degrees': paper_tables.degrees,
+}
+"""What a config's `paper` may name, and what draws it."""
+
+FIGURES: Mapping[str, Callable[[Matrix, Path], list[str] | None]] = {
+  'figure1': curve_figures.figure1,
+  'figure4': degree_figures.figure4,
+  'figure5': sweep_figures.figure5,
+  'figure6': curve_figures.figure6,
+  'figure7': sweep_figures.figure7,
+  'figure8': curve_figures.figure8,
+  'figure9': degree_figures.figure9,
+}
+"""What a config's `paper` may name, and what draws it."""
+
+
+def write_matrix(workdir: str | Path) -> list[Path]:
+  """Writes what a matrix's config asks for, from the runs that are finished.
+
+  tables/*.md, *.csv and *.tex, figures/*.png, and report.md with all of them;
+  each file whole or not at all. A matrix that is not finished is drawn as far
+  as it is.
+
+  Args:
+    workdir: of the matrix: config.json, and a workdir a run in cells/.
+
+  Returns:
+    The files.
+
+  Raises:
+    InputError: no matrix is there, a file is damaged, or `paper` names what
+      there is not.
+  """
+  found = matrix.read(workdir)
+  for name in found.paper:
+    if name not in TABLES and name not in FIGURES:
+      raise InputError(
+        f'config.paper names {name!r}; there are '
+        f'{", ".join([*TABLES, *FIGURES])}.'
+      )
+  files: list[Path] = []
+  tables: list[Grid] = []
+  figures: list[str] = []
+  for name in found.paper:
+    if name in TABLES:
+      grid = TABLES[name](found)
+      files += _write_table(grid, found.folder / 'tables')
+      tables.append(grid)
+    else:
+      path = found.folder / 'figures' / f'{name}.png'
+      path.parent.mkdir(exist_ok=True)
+      notes = FIGURES[name](found, path)
+      if notes is not None:
+        files.append(path)
+      figures.append(_figure(name, notes))
+  page = found.folder / 'report.md'
+  write_text(page, _page(found, tables, figures))
+  return [*files, page]
+
+
+def _write_table(grid: Grid, folder: Path) -> list[Path]:
+  folder.mkdir(exist_ok=True)
+  texts = {
+    'md': grids.markdown(grid),
+    'csv': grids.csv(grid),
+    'tex': grids.latex(grid),
+  }
+  for suffix, text in texts.items():
+    write_text(folder / f'{grid.name}.{suffix}', text)
+  return [folder / f'{grid.name}.{suffix}' for suffix in texts]
+
+
+def _table(grid: Grid) -> str:
+  links = ', '.join(
+    f'[{kind}](<tables/{grid.name}.{suffix}>)'
+    for kind, suffix in (('CSV', 'csv'), ('LaTeX', 'tex'))
+  )
+  return f'{grids.markdown(grid).rstrip()}\n\nThe same as {links}.'
+
+
+def _figure(name: str, notes: list[str] | None) -> str:
+  title = f'Figure {name.removeprefix("figure")}'
+  if notes is None:
+    return f'{title} has nothing to show yet.'
+  image = f'![{title}](<figures/{name}.png>)'
+  return '\n\n'.join([f'### {title}', image, *map(escape, notes)])
+
+
+def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
+  states = list(found.states.values())
+  done, waiting = states.count('done'), states.count('not run')
+  reports = [cell.report for cell in found.cells if cell.report]
+  facts = [
+    f'runs: {len(states)}, of which {done} finished, {waiting} not run and '
+    f'{len(states) - done - waiting} failed',
+    *_distinct('data', [r['request']['dataset'] for r in reports]),
+    *(
+      line
+      for name in ('device', 'jax', 'flax', 'optax')
+      for line in _distinct(name, [r['environment'][name] for r in reports])
+    ),
+  ]
+  said = {note for grid in tables for note in grid.notes}
+  remarks = [
+    sentence
+    for part in (paper_words.unfinished, paper_words.degrees)
+    for sentence in part(found.cells)
+    if sentence not in said
+  ]
+  sections = [
+    f'# Report of a matrix of runs: {escape(found.folder.resolve().name)}',
+    '\n'.join(f'- {escape(fact)}' for fact in facts),
+    *(['## Tables', *map(_table, tables)] if tables else []),
+    *(['## Figures', *figures] if figures else []),
+    *(
+      ['## Remarks', '\n'.join(f'- {escape(x)}' for x in remarks)]
+      * bool(remarks)
+    ),
+  ]
+  return '\n\n'.join(sections) + '\n'
+
+
+def _distinct(name: str, items: list[str]) -> list[str]:
+  return [f'{name}: {", ".join(sorted(set(items)))}'] if items else []

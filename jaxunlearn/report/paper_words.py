@@ -1,0 +1,125 @@
+"""What a reader of the paper's tables and figures must know, in sentences."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from jaxunlearn.report.cells import (
+  Cell,
+  distinct,
+  measure,
+  names,
+  seconds_to_convergence,
+  take,
+  value,
+)
+
+__all__ = [
+  'DEGREE',
+  'against',
+  'degrees',
+  'is_reference',
+  'percent',
+  'unconverged',
+  'unfinished',
+]
+
+DEGREE = 'probes.spd_gan.degree'
+_FORGOT_NOTHING = {
+  'finetune_all': 'was fine-tuned on all data and so forgot nothing',
+  'finetune': 'was fine-tuned alone, with nothing perturbed',
+}
+_REFERENCES = ('original', 'retrain', *_FORGOT_NOTHING)
+
+
+def percent(fraction: float) -> str:
+  """A ratio as it is spoken of: 10 %, 2.5 %."""
+  return f'{100 * fraction:g} %'
+
+
+def unfinished(cells: Sequence[Cell]) -> list[str]:
+  """Which models and probes failed, and why; which were not run."""
+  sentences = []
+  for folder in distinct(cells, 'folder'):
+    ours = take(cells, folder=folder)
+    left = [cell for cell in ours if not cell.done]
+    # Failures first, those of one cause together.
+    left.sort(key=lambda cell: (cell.failed is None, cell.failed or ''))
+    for failed, group in groupby(left, key=lambda cell: cell.failed):
+      rows = [cell.row for cell in group]
+      what = 'All' if len(rows) == len(ours) else names(rows)
+      if failed is None:
+        sentences.append(f'Not run: {what.lower()} of {folder.name}.')
+      else:
+        why = failed.rstrip('.')
+        sentences.append(f'{what} of {folder.name} failed: {why}.')
+    for cell in ours:
+      why = value(cell, 'probes.spd_gan.failed')
+      if why:
+        sentences.append(
+          f'SPD-GAN on {cell.row} of {folder.name} failed: {why.rstrip(".")}.'
+        )
+  return sentences
+
+
+def unconverged(cells: Sequence[Cell]) -> list[str]:
+  """Which models did not converge, and so have no time to convergence."""
+  late = [c for c in cells if c.done and seconds_to_convergence(c) is None]
+  rows: dict[str, list[str]] = {}
+  for row in distinct(late, 'row'):
+    places = []
+    for network in distinct(take(late, row=row), 'network'):
+      for fraction in sorted({c.fraction for c in late}):
+        place = {'row': row, 'network': network, 'fraction': fraction}
+        count = len(take(late, **place))
+        run = sum(cell.done for cell in take(cells, **place))
+        seeds = f' ({count} of {run} seeds)' if run > 1 else ''
+        if count:
+          places.append(f'{network} at {percent(fraction)}{seeds}')
+    rows.setdefault(names(places), []).append(row)
+  return [
+    f'Not converged within the epochs: {names(group)} on {places}.'
+    for places, group in rows.items()
+  ]
+
+
+def degrees(cells: Sequence[Cell]) -> list[str]:
+  """Where a model that forgot nothing scores as high as one that did.
+
+  A degree is a gap between two networks, and any two have one; there it tells
+  nothing of forgetting.
+  """
+  sentences = []
+  for network in distinct(cells, 'network'):
+    for fraction in sorted({c.fraction for c in cells}):
+      place = take(cells, network=network, fraction=fraction)
+      found = {
+        row: statistic.mean
+        for row in distinct(place, 'row')
+        if (statistic := measure(take(place, row=row), DEGREE))
+      }
+      recipe = {cell.row: cell.recipe for cell in place}
+      idle = [row for row in found if recipe[row] in _FORGOT_NOTHING]
+      for row in idle:
+        beaten = [
+          f'{other} ({100 * found[other]:.2f})'
+          for other in found
+          if recipe[other] not in _REFERENCES and found[other] <= found[row]
+        ]
+        if beaten:
+          sentences.append(
+            f'{row} {_FORGOT_NOTHING[recipe[row]]}, and yet its degree on '
+            f'{network} at {percent(fraction)}, {100 * found[row]:.2f} points, '
+            f'is as high as or higher than that of {names(beaten)}: there the '
+            'degree does not tell who forgot.'
+          )
+  return sentences
+
+
+def is_reference(cell: Cell) -> bool:
+  """Whether its degree gives others a meaning, rather than being judged."""
+  return cell.recipe in ('original', 'retrain', 'finetune_all')
+
+
+def against(cell: Cell) -> str:
+  """Which model it was told apart from."""
+  return value(cell, 'probes.spd_gan.against') or 'original'
