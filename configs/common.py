@@ -66,8 +66,16 @@ def get_config() -> ConfigDict:
     'threshold': 0.99,
     'seed': 0,
   }
-  # {row: {name: recipe, its hyper-parameters, any key of unlearn}}.
+  # {row: {name: recipe, its hyper-parameters, any key of unlearn}}. Besides the
+  # recipes: retrain, one more retraining (seed), and finetune_all, which
+  # fine-tunes on all data and so forgets nothing.
   config.recipes = rows({})
+  # {probe: its settings}; spd_gan, as in jaxunlearn/probes/spd_gan.py.
+  config.probes = rows({})
+  # {cell: {section: {key: value}}}: many runs, each with its own changes; and
+  # which of the paper's tables and figures to draw of them.
+  config.matrix = rows({})
+  config.paper = ()
   return config
 
 

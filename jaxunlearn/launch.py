@@ -41,8 +41,8 @@ def main(argv: list[str]) -> None:
   from jaxunlearn.report import tables, words
 
   config = _CONFIG.value
-  name = Path(config_flags.get_config_filename(flags.FLAGS['config'])).stem
-  workdir = Path(_WORKDIR.value or f'workdirs/{name.partition(":")[0]}')
+  file = config_flags.get_config_filename(flags.FLAGS['config'])
+  workdir = Path(_WORKDIR.value or f'workdirs/{_name(file)}')
   progress = Progress()
   try:
     report = experiment.run(config, workdir, progress)
@@ -52,6 +52,11 @@ def main(argv: list[str]) -> None:
   except KeyboardInterrupt:
     progress.end()
     _refuse('stopped; the same command goes on after the last finished stage.')
+  if config.matrix:
+    done = sum(cell is not None for cell in report.values())
+    progress.say(f'{done} of {len(report)} cells are done.')
+    progress.say(f'Written to {workdir}: report.md, tables/, figures/, cells/.')
+    return
   progress.print(tables.console(report, progress.width))
   for sentence in words.remarks(report):
     progress.say(f'- {sentence}')
@@ -76,6 +81,12 @@ def parse(argv: list[str]) -> list[str]:
   if len(left) > 1:
     _refuse(f'{left[1]!r} is not a flag: settings are --config.KEY=VALUE.')
   return left
+
+
+def _name(file: str) -> str:
+  """configs/paper/table2.py:small is table2-small."""
+  path, _, variant = file.partition(':')
+  return '-'.join(filter(None, (Path(path).stem, variant)))
 
 
 def _refuse(sentence: object) -> None:

@@ -142,7 +142,7 @@ def last(
   if over not in ('leaves', 'layers'):
     raise ValueError(f"last selects over 'leaves' or 'layers', not {over!r}.")
   paths, treedef = jax.tree.flatten_with_path(params)
-  axes = {_names(path): jnp.ndim(leaf) for path, leaf in paths}
+  axes = {_names(path): np.ndim(leaf) for path, leaf in paths}
   if sorted(order) != sorted(axes):
     raise ValueError(
       'the order does not name each array of these parameters once: is it of '

@@ -100,6 +100,7 @@ def weighted_sum(
         name = getattr(function, '__name__', type(function).__name__)
         if any((t.split, t.name) == (split, name) for t in chosen):
           raise ValueError(f'two losses on {split} are called {name}.')
+        weight = weight if callable(weight) else float(weight)
         chosen.append(Term(split, name, function, weight))
   return Objective(tuple(chosen))
 

@@ -9,7 +9,7 @@ import jax
 from jaxunlearn import settings
 from jaxunlearn.errors import InputError
 from jaxunlearn.problem import Problem
-from jaxunlearn.settings import Row
+from jaxunlearn.rows import Row
 from jaxunlearn.types import Task
 from jaxunlearn.workdir import Stage, Workdir
 
@@ -41,14 +41,18 @@ def stages(
   for row in rows:
     own = settings.flat({'recipes': {row.name: dict(row.settings)}})
     recipe = {f'recipes.{row.name}.name': row.recipe}
+    alone = training if row.method is None else {}
     found[row.name] = work.stage(
-      f'unlearned/{row.name}', facts | source | own | recipe
+      f'unlearned/{row.name}', facts | source | alone | own | recipe
     )
   for name in work.rows():
     if name not in found:
       earlier = work.stage(f'unlearned/{name}', {}).recorded()
       own = {k: v for k, v in earlier.items() if k.startswith('recipes.')}
-      found[name] = work.stage(f'unlearned/{name}', facts | source | own)
+      alone = training if set(training) <= set(earlier) else {}
+      found[name] = work.stage(
+        f'unlearned/{name}', facts | source | alone | own
+      )
   return found
 
 
@@ -59,6 +63,8 @@ def rehearse(row: Row, problem: Problem) -> None:
     InputError: the selection cannot be made of this network, such as k above
       the number of its entries.
   """
+  if row.method is None:
+    return
   try:
     jax.eval_shape(
       lambda key, original: row.method.select(

@@ -1,7 +1,7 @@
 """The problem that a run works on: data, request and network."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,9 @@ from jaxunlearn.progress import Progress
 from jaxunlearn.types import Array, Model, Resident, Variables, as_source
 from jaxunlearn.workdir import Stage, Workdir
 
-__all__ = ['Problem', 'Run', 'named_key', 'prepare']
+__all__ = ['Load', 'Problem', 'Run', 'named_key', 'prepare']
+
+Load = Callable[[str, str], sources.Dataset]
 
 
 class Problem(NamedTuple):
@@ -71,15 +73,19 @@ class Run(NamedTuple):
   progress: Progress
 
 
-def prepare(config: Any) -> Problem:
+def prepare(config: Any, load: Load = sources.load) -> Problem:
   """Loads the data, resolves the request and makes the network.
+
+  Args:
+    config: the settings.
+    load: (source, dir) -> data set.
 
   Raises:
     InputError: a mistake in `config.data`, `config.forget` or the files that
       they name.
   """
   data, forget = config.data, config.forget.to_dict()
-  dataset = sources.load(data.source, data.dir)
+  dataset = load(data.source, data.dir)
   train_positions, test_positions = splits.subset(
     dataset, data.num_train, data.num_test, data.seed
   )
@@ -117,7 +123,7 @@ def prepare(config: Any) -> Problem:
     retain=as_source(parts.retain),
     test=as_source(parts.test),
     train=parts.train,
-    model=settings.network(config, dataset.num_classes, mean, std),
+    model=_network(config, dataset, mean, std),
     facts={
       **hashes,
       **{f'data.{k}': data[k] for k in ('num_train', 'num_test', 'seed')},
@@ -142,6 +148,20 @@ def prepare(config: Any) -> Problem:
 def named_key(seed: int, name: str) -> Array:
   """The key of a part of the run: keys are split once, by name."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def _network(
+  config: Any, dataset: sources.Dataset, mean: tuple, std: tuple
+) -> Model:
+  """The network, after a trial on the shape of an image."""
+  try:
+    model = settings.network(config, dataset.num_classes, mean, std)
+    jax.eval_shape(model.init, jax.random.key(0), dataset.x_test[:1])
+  except ValueError as error:
+    raise InputError(
+      f'model.name {config.model.name} cannot be: {error}'
+    ) from error
+  return model
 
 
 def _made_from(checkpoint: str) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ A new one is a function here that returns an `UnlearningMethod`, and its name in
 `__all__`.
 """
 
+import functools
 import inspect
 
 import optax
@@ -66,7 +67,7 @@ def top_k(
     objective=_equation_10(js_weight),
     trainable=trainable,
     batch_stats=batch_stats,
-    tx=optax.adam(learning_rate),
+    tx=_adam(learning_rate),
   )
 
 
@@ -103,7 +104,7 @@ def random_k(
     objective=_equation_10(js_weight),
     trainable=trainable,
     batch_stats=batch_stats,
-    tx=optax.adam(learning_rate),
+    tx=_adam(learning_rate),
   )
 
 
@@ -150,7 +151,7 @@ def random_top_k(
     objective=_equation_10(js_weight),
     trainable=trainable,
     batch_stats=batch_stats,
-    tx=optax.adam(learning_rate),
+    tx=_adam(learning_rate),
   )
 
 
@@ -214,7 +215,7 @@ def cf_k(
     objective=objectives.weighted_sum({'retain': {'cross_entropy': 1.0}}),
     trainable='selected',
     batch_stats=batch_stats,
-    tx=optax.adam(learning_rate),
+    tx=_adam(learning_rate),
   )
 
 
@@ -241,8 +242,18 @@ def finetune(
     perturb=perturbers.identity(),
     objective=_equation_10(js_weight),
     batch_stats=batch_stats,
-    tx=optax.adam(learning_rate),
+    tx=_adam(learning_rate),
   )
+
+
+def _adam(learning_rate: float) -> optax.GradientTransformation:
+  return _one_adam(
+    learning_rate if callable(learning_rate) else float(learning_rate)
+  )
+
+
+# One object for one rate, so that equal methods share what XLA compiled.
+_one_adam = functools.lru_cache(maxsize=64)(optax.adam)
 
 
 def _equation_10(js_weight: float) -> Objective:

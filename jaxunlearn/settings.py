@@ -1,20 +1,17 @@
-"""A config, checked, and the methods that its rows of recipes stand for."""
+"""A config, checked, and the network and optimizer that it stands for."""
 
-import difflib
-import inspect
+import functools
 import math
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn import models, recipes
+from jaxunlearn import checks, models
 from jaxunlearn.errors import InputError
-from jaxunlearn.method import UnlearningMethod
 
-__all__ = ['Row', 'check', 'flat', 'network', 'optimizer', 'rows']
+__all__ = ['check', 'flat', 'network', 'optimizer']
 
 _SEED = (0, 2**32 - 1)
 _MANY = 10_000_000
@@ -32,13 +29,6 @@ _RANGES = {
   'forget.fraction': (0.0, 1.0),
   'forget.seed': _SEED,
 }
-_ROW_RANGES = {
-  'epochs': (0, _MANY),
-  'batch_size': (1, _MANY),
-  'learning_rate': (1e-12, 1e3),
-  'threshold': (0.0, 1.0),
-  'seed': _SEED,
-}
 _WORDS = ('data.source', 'data.dir', 'forget.path', 'original.checkpoint')
 _FLAGS = ('train.augment', 'original.keep')
 _LISTS = ('data.mean', 'data.std', 'forget.classes')
@@ -49,46 +39,6 @@ _CHOICES = {
   'train.schedule': ('constant', 'cosine'),
   'reference': ('retrain', 'none'),
 }
-_ROW_CHOICES = {
-  'trainable': ('everything', 'selected'),
-  'batch_stats': ('retain', 'frozen'),
-  'stop': ('epochs', 'similar', 'converged'),
-}
-_TAKEN = ('original', 'retrained')
-# What a default of each type stands for.
-_KINDS = {
-  bool: (bool, 'True or False'),
-  int: (int, 'a whole number'),
-  float: (int | float, 'a number'),
-  str: (str, 'text'),
-}
-_SHARED_KINDS = {
-  'epochs': int,
-  'batch_size': int,
-  'learning_rate': float,
-  'trainable': str,
-  'batch_stats': str,
-  'augment': bool,
-  'stop': str,
-  'threshold': float,
-  'seed': int,
-}
-
-
-class Row(NamedTuple):
-  """One line of `config.recipes`.
-
-  Attributes:
-    name: of the row.
-    recipe: its name in `jaxunlearn.recipes`.
-    method: what to do.
-    settings: every hyper-parameter of the recipe, and how long it fine-tunes.
-  """
-
-  name: str
-  recipe: str
-  method: UnlearningMethod
-  settings: Mapping[str, Any]
 
 
 def check(config: Any) -> None:
@@ -102,9 +52,9 @@ def check(config: Any) -> None:
   """
   values = flat(config.to_dict())
   for name, bounds in _RANGES.items():
-    _check_range(name, values.get(name), *bounds)
+    checks.in_range(name, values.get(name), *bounds)
   for name, choices in _CHOICES.items():
-    _check_choice(name, values.get(name), choices)
+    checks.choice(name, values.get(name), choices)
   if values['train.warmup_epochs'] > values['train.epochs']:
     raise InputError(
       'train.warmup_epochs must not exceed train.epochs, which is '
@@ -123,7 +73,7 @@ def check(config: Any) -> None:
       raise InputError(f'{name} must be a whole number, or None for all.')
   mean, std = values['data.mean'], values['data.std']
   for name, numbers in (('mean', mean), ('std', std)):
-    if not all(_is_number(x) and math.isfinite(x) for x in numbers):
+    if not all(checks.is_number(x) and math.isfinite(x) for x in numbers):
       raise InputError(f'data.{name} must hold finite numbers, one a channel.')
   if any(x <= 0 for x in std):
     raise InputError('data.std must hold numbers above 0, one a channel.')
@@ -134,29 +84,6 @@ def check(config: Any) -> None:
       'config.recipes is empty: give at least one row, such as '
       "{'top_k': {'name': 'top_k'}}."
     )
-
-
-def rows(config: Any) -> list[Row]:
-  """The rows of `config.recipes`, each as a method.
-
-  A hyper-parameter is the row's own, else that of `config.unlearn`, else the
-  recipe's default.
-
-  Raises:
-    InputError: an unknown recipe or setting, or a value that cannot be.
-  """
-  shared = config.unlearn.to_dict()
-  # Here too, because no row may use one of them.
-  _check_shared(shared, lambda key: f'unlearn.{key}')
-  for name, row in config.recipes.to_dict().items():
-    if not isinstance(row, Mapping):
-      raise InputError(
-        f"recipes.{name} must be a dict such as {{'name': 'top_k'}}."
-      )
-  return [
-    _row(name, dict(row), shared)
-    for name, row in config.recipes.to_dict().items()
-  ]
 
 
 def optimizer(train: Any, epoch_steps: int) -> optax.GradientTransformation:
@@ -186,13 +113,8 @@ def network(
   config: Any, num_classes: int, mean: tuple, std: tuple
 ) -> models.Model:
   """The network of `config.model`, behind the normalisation."""
-  model = models.create(
-    config.model.name,
-    num_classes,
-    width=config.model.width,
-    dtype=jnp.dtype(config.model.dtype),
-  )
-  return models.normalized(model, mean, std)
+  how = config.model
+  return _network(how.name, how.width, how.dtype, num_classes, mean, std)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -206,94 +128,10 @@ def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
   return found
 
 
-def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
-  where = f'recipes.{name}'
-  if not re.fullmatch(r'[A-Za-z0-9_+=-]{1,80}', name) or name in _TAKEN:
-    raise InputError(
-      f'{name[:80]!r} cannot be the name of a row: use letters, digits and '
-      f'_+=- only, and neither of {", ".join(_TAKEN)}.'
-    )
-  recipe = own.pop('name', None)
-  _check_choice(f'{where}.name', recipe, recipes.__all__)
-  make = getattr(recipes, recipe)
-  defaults = {
-    key: parameter.default
-    for key, parameter in inspect.signature(make).parameters.items()
-  }
-  unused = {'trainable'} - set(defaults)
-  known = [key for key in {**defaults, **shared} if key not in unused]
-  for key in own:
-    if key not in known:
-      raise InputError(f'{where} has no setting {key!r}{_nearest(key, known)}')
-  settings = {**defaults, **shared, **own}
-  for key in unused:
-    del settings[key]
-
-  def place(key: str) -> str:
-    is_shared = key in shared and key not in own
-    return f'unlearn.{key}' if is_shared else f'{where}.{key}'
-
-  for key, default in defaults.items():
-    if type(default) in _KINDS:
-      _check_kind(place(key), settings[key], type(default))
-  _check_shared(settings, place)
-  if settings['augment'] and settings['batch_stats'] == 'frozen':
-    raise InputError(
-      f'{where} has augment = True, which has no effect where batch_stats = '
-      "'frozen': set augment = False or batch_stats = 'retain'."
-    )
-  try:
-    method = make(**{key: settings[key] for key in defaults})
-  except (TypeError, ValueError) as error:
-    raise InputError(f'{where}: {error}') from error
-  return Row(name, recipe, method, settings)
-
-
-def _check_shared(
-  settings: Mapping[str, Any], place: Callable[[str], str]
-) -> None:
-  for key, kind in _SHARED_KINDS.items():
-    if key in settings:
-      _check_kind(place(key), settings[key], kind)
-  for key, bounds in _ROW_RANGES.items():
-    if key in settings:
-      _check_range(place(key), settings[key], *bounds)
-  for key, choices in _ROW_CHOICES.items():
-    if key in settings:
-      _check_choice(place(key), settings[key], choices)
-
-
-def _check_kind(name: str, value: Any, default: type) -> None:
-  kind, wanted = _KINDS[default]
-  # True is an int to Python, and no number to a person.
-  if not isinstance(value, kind) or (type(value) is bool) != (default is bool):
-    raise InputError(f'{name} is {value!r:.40}, but must be {wanted}.')
-
-
-def _check_range(name: str, value: Any, low: float, high: float) -> None:
-  whole = isinstance(low, int) and isinstance(high, int)
-  if not _is_number(value) or (whole and not isinstance(value, int)):
-    kind = 'whole number' if whole else 'number'
-    raise InputError(f'{name} is {value!r:.40}, but must be a {kind}.')
-  if not low <= value <= high:
-    raise InputError(
-      f'{name} is {value!r:.40}, but must be from {low:g} to {high:g}.'
-    )
-
-
-def _check_choice(name: str, value: Any, choices) -> None:
-  if value not in choices:
-    raise InputError(
-      f'{name} is {value!r:.40}{_nearest(str(value), list(choices))}'
-    )
-
-
-def _is_number(value: Any) -> bool:
-  return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-  near = difflib.get_close_matches(word, known, n=1)
-  if near:
-    return f'; did you mean {near[0]}?'
-  return f'; there are {", ".join(known)}.'
+# One object for one network: what is compiled of it is found again.
+@functools.lru_cache(maxsize=16)
+def _network(
+  name: str, width: int, dtype: str, num_classes: int, mean: tuple, std: tuple
+) -> models.Model:
+  model = models.create(name, num_classes, width=width, dtype=jnp.dtype(dtype))
+  return models.normalized(model, mean, std)

@@ -15,7 +15,10 @@ __all__ = ['assemble', 'environment', 'similarity']
 
 
 def assemble(
-  config: Any, problem: Problem, stages: Mapping[str, Stage]
+  config: Any,
+  problem: Problem,
+  stages: Mapping[str, Stage],
+  probes: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
   """The report, schema 1, as `report.write` takes it.
 
@@ -23,6 +26,7 @@ def assemble(
     config: the settings of the run.
     problem: its data and request.
     stages: {model: Stage}, all finished, the original first.
+    probes: {model: {probe: what it found}}.
   """
   results = {name: stage.result() for name, stage in stages.items()}
   original, retrained = results['original'], results.get('retrained')
@@ -38,7 +42,9 @@ def assemble(
     'reference': config.reference,
     'config': config.to_dict(),
     'models': {
-      name: {
+      name: _failed(result)
+      if 'failed' in result
+      else {
         'recipe': result['recipe'],
         'accuracy': result['accuracy'],
         **evaluation.rates(result['accuracy'], original['accuracy']),
@@ -51,7 +57,7 @@ def assemble(
         'gap_to_retrained': evaluation.gap(
           result['accuracy'], retrained and retrained['accuracy']
         ),
-        'probes': {},
+        'probes': dict(probes.get(name, {})),
         'checkpoint_sha256': result['checkpoint_sha256'],
         'settings': result['settings'],
         'dead': result.get('dead'),
@@ -59,6 +65,26 @@ def assemble(
       }
       for name, result in results.items()
     },
+  }
+
+
+def _failed(result: Mapping[str, Any]) -> dict[str, Any]:
+  """A row that could not be finished, and why: nothing of it was measured."""
+  splits = ('forget', 'retain', 'test', 'forget_true_label')
+  seconds = ('select', 'perturb', 'fine_tune', 'total', 'compile')
+  unknown = (
+    *('forgetting_rate', 'memory_retention_rate', 'similarity', 'selected'),
+    *('epochs', 'converged_epoch', 'acceleration', 'gap_to_retrained'),
+    *('checkpoint_sha256', 'dead', 'stopped'),
+  )
+  return {
+    'recipe': result['recipe'],
+    'failed': result['failed'],
+    'accuracy': dict.fromkeys(splits),
+    'seconds': dict.fromkeys(seconds),
+    **dict.fromkeys(unknown),
+    'probes': {},
+    'settings': result['settings'],
   }
 
 

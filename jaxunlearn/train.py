@@ -100,6 +100,8 @@ def init(
   return State(variables, opt_state, mask, jnp.zeros((), jnp.int32), key)
 
 
+# One object for one step, so that what was compiled of it is found again.
+@functools.lru_cache(maxsize=64)
 def make_step(
   model: Model,
   objective: Objective,

@@ -15,7 +15,7 @@ from jaxunlearn.errors import InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.types import Mask, Variables
 
-__all__ = ['Stage', 'Workdir']
+__all__ = ['Stage', 'Workdir', 'replace']
 
 
 class Stage:
@@ -80,9 +80,7 @@ class Stage:
     mask: Mask | None = None,
   ) -> None:
     """Writes the model, its logits by split, and what was measured."""
-    making = self.path.with_name(f'.making-{self.path.name}')
-    if making.exists():
-      shutil.rmtree(making)
+    making = self._making()
     adapters.save(making, variables)
     if mask is not None:
       np.savez_compressed(making / 'selection.npz', **_by_path(mask))
@@ -91,6 +89,20 @@ class Stage:
     content = {'made_from': self.made_from, 'checkpoint_sha256': sha256}
     _write_json(making / 'result.json', {**content, **result})
     making.rename(self.path)
+
+  def fail(self, result: Mapping[str, Any]) -> None:
+    """Writes that the stage cannot be finished, which finishes it."""
+    making = self._making()
+    making.mkdir(parents=True)
+    _write_json(making / 'result.json', {'made_from': self.made_from, **result})
+    making.rename(self.path)
+
+  def _making(self) -> Path:
+    """Where the stage is made; what is left there of another start goes."""
+    making = self.path.with_name(f'.making-{self.path.name}')
+    if making.exists():
+      shutil.rmtree(making)
+    return making
 
   def result(self) -> dict[str, Any]:
     """What was measured."""
@@ -199,7 +211,7 @@ class Workdir:
     """Removes the lines of a model that is to be made again."""
     kept = [line for line in self.history() if line['model'] != model]
     text = ''.join(json.dumps(line) + '\n' for line in kept)
-    _replace(self.path / 'metrics.jsonl', text)
+    replace(self.path / 'metrics.jsonl', text)
 
   def save_last_good(self, name: str, variables: Variables) -> Path:
     """Keeps the model of the last epoch before training diverged."""
@@ -246,10 +258,13 @@ def _damaged(path: Path) -> InputError:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-  _replace(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
+  replace(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, content: str | bytes) -> None:
+  """Writes a file whole or not at all."""
+  if isinstance(content, str):
+    content = content.encode()
   partial = path.with_name(f'.{path.name}.partial')
-  partial.write_text(text, encoding='utf-8')
+  partial.write_bytes(content)
   os.replace(partial, path)

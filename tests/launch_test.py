@@ -257,6 +257,18 @@ BAD = {
   'a section': ([*DIGITS, '--config.original=5'], 'is a section'),
   'no epochs': ([*DIGITS, '--config.train.epochs=0'], 'must be from 1'),
   'unknown network': ([*DIGITS, '--config.model.name=resnet81'], 'resnet18?'),
+  'a width that a network cannot take': (
+    [*DIGITS, '--config.model.name=googlenet', '--config.model.width=12'],
+    'take a multiple of 8',
+  ),
+  'images too small for a network': (
+    [*DIGITS, '--config.model.name=vgg19', '--config.model.width=4'],
+    'this network needs larger images',
+  ),
+  'a size that the paper has not': (
+    ['--config=configs/paper/table2.py:tiny'],
+    'takes :full or :small',
+  ),
   'unknown recipe': (
     [*DIGITS, '--config.recipes.top_k.name=topk'],
     'did you mean top_k?',

@@ -6,7 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-from jaxunlearn import losses, method, models, perturbers, recipes, selectors
+from jaxunlearn import (
+  losses,
+  method,
+  models,
+  perturbers,
+  recipes,
+  selectors,
+  train,
+)
 from jaxunlearn.divergences import js_divergence
 from jaxunlearn.models import layers
 from jaxunlearn.types import Task
@@ -201,6 +209,14 @@ def test_fine_tuning_resumes_to_the_same_bits(small, bits):
   chex.assert_trees_all_equal(
     bits(resumed[-1][0].variables), bits(whole[-1][0].variables)
   )
+
+
+def test_methods_that_differ_in_their_selection_compile_one_step(plain_task):
+  before = train._one_step._cache_size()
+  for k in (1, 2):
+    recipe = recipes.top_k(k=k, over='scalars', learning_rate=0.0123)
+    list(steps(recipe, plain_task, 1))
+  assert train._one_step._cache_size() == before + 1
 
 
 def test_a_state_does_not_share_buffers_with_the_original(plain_task):

@@ -144,3 +144,14 @@ def test_the_last_good_model_replaces_the_one_before(tmp_path):
   work.remove_last_good('row')
   work.remove_last_good('row')
   assert not (tmp_path / 'last_good').exists()
+
+
+def test_a_stage_that_failed_is_finished_and_says_why(tmp_path):
+  stage = Workdir(tmp_path).stage('unlearned/row', {'a': 1})
+  (tmp_path / 'unlearned/.making-row').mkdir(parents=True)
+  (tmp_path / 'unlearned/.making-row/junk').write_text('')
+  stage.fail({'recipe': 'top_k', 'failed': 'it diverged.'})
+  assert stage.finished
+  assert stage.result()['failed'] == 'it diverged.'
+  assert [path.name for path in stage.path.iterdir()] == ['result.json']
+  assert Workdir(tmp_path).rows() == ['row']

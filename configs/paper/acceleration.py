@@ -1,0 +1,35 @@
+"""Figure 7: time to retrain / time to unlearn, each to convergence.
+
+  python -m jaxunlearn.launch --config=configs/paper/acceleration.py:small \
+      --config.data.dir=DIR
+
+Times mean something on a quiet machine only, and absolute ones on an
+accelerator only. `:full` is the paper's size; `:small` fine-tunes for 12 epochs
+at most, because 3 are too few to see convergence in.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.paper import settings
+
+
+def get_config(size: str = settings.FULL) -> ConfigDict:
+  """Four networks at four ratios."""
+  config = settings.base(size)
+  if size == settings.SMALL:
+    config.unlearn.epochs = 12
+  config.unlearn.stop = 'converged'
+  config.recipes = common.rows(
+    {
+      'top_k': settings.top_k(45),
+      'random_k': settings.random_k(),
+      'eu_5_leaves': settings.last('eu_k', 5),
+      'eu_10_leaves': settings.last('eu_k', 10),
+      'cf_5_leaves': settings.last('cf_k', 5),
+      'cf_10_leaves': settings.last('cf_k', 10),
+    }
+  )
+  config.matrix = settings.matrix(size, settings.TOP_K, own_k=True)
+  config.paper = ('table1', 'figure7')
+  return config.lock()

@@ -1,0 +1,48 @@
+"""Figures 4 and 9: the unlearning degree by SPD-GAN, with its references.
+
+  python -m jaxunlearn.launch --config=configs/paper/degree.py:small \
+      --config.data.dir=DIR
+
+The references: the retrained model and the original itself, which every run
+has; one more retraining, held against the first; and the original fine-tuned on
+all data, which forgot nothing. `:full` is the paper's size and wants an
+accelerator; `:small` may share its --workdir with `table2.py:small`, whose
+models it then takes. The generator's steps, width and learning rate are not
+printed.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.paper import settings
+
+
+def get_config(size: str = settings.FULL) -> ConfigDict:
+  """ResNet18 at four ratios, three seeds at 10 %."""
+  config = settings.base(size)
+  config.recipes = common.rows(
+    {
+      'top_k': settings.top_k(45),
+      'random_k': settings.random_k(),
+      'eu_5_leaves': settings.last('eu_k', 5),
+      'eu_10_leaves': settings.last('eu_k', 10),
+      'cf_5_leaves': settings.last('cf_k', 5),
+      'cf_10_leaves': settings.last('cf_k', 10),
+      'retrained_again': {'name': 'retrain'},
+      'finetune_all': {'name': 'finetune_all'},
+    }
+  )
+  config.probes = common.rows(
+    {
+      'spd_gan': {
+        'num_steps': 2000 if size == settings.FULL else 100,
+        'width': 32 if size == settings.FULL else 16,
+        'eta': 0.03,
+        'max_noise': 1.0,
+        'seed': 0,
+      }
+    }
+  )
+  config.matrix = settings.matrix(size, ['resnet18'])
+  config.paper = ('degrees', 'figure4', 'figure9')
+  return config.lock()

@@ -1,0 +1,151 @@
+"""Probes: what is asked of finished models, each answer kept on disk."""
+
+import inspect
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxunlearn import checks
+from jaxunlearn.errors import InputError
+from jaxunlearn.models.linen import to_float
+from jaxunlearn.probes import spd_gan
+from jaxunlearn.problem import Run, named_key
+from jaxunlearn.workdir import replace
+
+__all__ = ['ask', 'check']
+
+_RANGES = {
+  'num_steps': (1, 10_000_000),
+  'eta': (0.0, 1e3),
+  'batch_size': (1, 10_000_000),
+  'learning_rate': (1e-12, 1e3),
+  'max_noise': (1e-6, 1.0),
+  'width': (1, 10_000),
+  'seed': (0, 2**32 - 1),
+}
+_SHOWN = 8  # Images whose noise is kept, for Fig. 4 of the paper.
+
+
+def check(config: Any) -> None:
+  """Checks the settings of every probe.
+
+  Raises:
+    InputError: an unknown probe or setting, or a value that cannot be.
+  """
+  for probe, settings in config.probes.to_dict().items():
+    checks.choice('probes', probe, ['spd_gan'])
+    known = _defaults()
+    for key, value in settings.items():
+      name = f'probes.{probe}.{key}'
+      if key not in known:
+        raise InputError(
+          f'probes.{probe} has no setting {key!r}'
+          f'{checks.nearest(key, list(known))}'
+        )
+      checks.kind(name, value, type(known[key]))
+      checks.in_range(name, value, *_RANGES[key])
+
+
+def ask(run: Run) -> dict[str, dict[str, Any]]:
+  """Asks every probe about every model that could be made.
+
+  A model is held against the original; a second retraining against the first,
+  because the two differ by chance alone.
+
+  Returns:
+    {model: {probe: {name: value}}}.
+  """
+  found = {}
+  for name, stage in run.stages.items():
+    result = stage.result()
+    if 'failed' in result:
+      continue
+    again = result['recipe'] == 'retrain' and name != 'retrained'
+    against = 'retrained' if again else 'original'
+    found[name] = {
+      probe: _kept(run, probe, name, against)
+      for probe in run.config.probes
+      if against in run.stages
+    }
+  return found
+
+
+def _defaults() -> dict[str, Any]:
+  parameters = inspect.signature(spd_gan.train).parameters.values()
+  defaults = {
+    p.name: p.default
+    for p in parameters
+    if p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+  }
+  return {'num_steps': 200, **defaults, 'seed': 0}
+
+
+def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
+  """The answer that is on disk, or a new one."""
+  settings = _defaults() | run.config.probes[probe].to_dict()
+  hashes = {
+    model: run.stages[model].result()['checkpoint_sha256']
+    for model in (name, against)
+  }
+  made_from = json.loads(json.dumps({**settings, **hashes}))
+  path = run.work.path / 'probes' / probe / f'{name}.json'
+  if path.is_file():
+    before = json.loads(path.read_text('utf-8'))
+    for key in settings:
+      if before['made_from'].get(key) != made_from[key]:
+        raise InputError(
+          f'probes.{probe}.{key} is {made_from[key]}, but {path} was made with '
+          f'{before["made_from"].get(key)}: choose another --workdir, or '
+          'remove that file.'
+        )
+    if before['made_from'] == made_from:
+      return before['found']
+  run.progress.say(f'{name}: asking {probe}, against {against}')
+  values, shown = _spd_gan(run, settings, name, against)
+  found = {**values, 'against': against}
+  path.parent.mkdir(parents=True, exist_ok=True)
+  _save(path.with_suffix('.npz'), shown)
+  text = json.dumps({'made_from': made_from, 'found': found}, indent=1)
+  replace(path, text + '\n')
+  return found
+
+
+def _spd_gan(
+  run: Run, settings: Mapping[str, Any], name: str, against: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+  """What SPD-GAN measures, and a few images with their noise."""
+  problem = run.problem
+  judges = [
+    spd_gan.judge(problem.model, run.stages[model].variables(problem.like()))
+    for model in (against, name)
+  ]
+  how = {key: value for key, value in settings.items() if key != 'seed'}
+  # One key for all models: what differs is the model alone.
+  key = named_key(settings['seed'], 'spd_gan')
+  gan = spd_gan.train(key, *judges, problem.forget, **how)
+  values = spd_gan.measure(gan, *judges, problem.forget)
+  if not math.isfinite(gan.history['loss'][-1]):
+    values = dict.fromkeys(values)
+    values['failed'] = 'the generator diverged: lower its learning_rate.'
+  first = problem.forget.take(np.arange(min(_SHOWN, len(problem.forget))))
+  image = to_float(first['image'])
+  perturbed, noise = spd_gan.perturb(gan, image)
+  shown = {
+    'image': image,
+    'perturbed': perturbed,
+    'noise': noise,
+    'label': first['label'],
+  }
+  return values, jax.device_get(shown)
+
+
+def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+  content = io.BytesIO()
+  np.savez_compressed(content, **arrays)
+  replace(path, content.getvalue())
