@@ -19,7 +19,8 @@ def get_config() -> ConfigDict:
     'mean': (),
     'std': (),
   }
-  # cnn or resnet18; dtype float32 or bfloat16, of the computation.
+  # cnn, resnet18, vgg19, googlenet or densenet121, whose width is its growth;
+  # dtype float32 or bfloat16, of the computation.
   config.model = {'name': 'cnn', 'width': 32, 'dtype': 'float32'}
   config.train = {
     'epochs': 20,
@@ -61,7 +62,8 @@ def get_config() -> ConfigDict:
     'augment': False,
     # epochs; similar: to the original on forget, at least threshold;
     # converged: on retain, threshold times the original's accuracy and no
-    # longer rising. The last two stop at `epochs` at the latest.
+    # longer rising. The last two stop at `epochs` at the latest. The report's
+    # converged_epoch keeps to 0.99, so that rows compare.
     'stop': 'epochs',
     'threshold': 0.99,
     'seed': 0,

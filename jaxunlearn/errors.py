@@ -1,6 +1,6 @@
 """The one exception for a mistake that the user can mend."""
 
-__all__ = ['Diverged', 'InputError']
+__all__ = ['Conflict', 'Diverged', 'Impossible', 'InputError']
 
 
 class InputError(ValueError):
@@ -11,5 +11,13 @@ class InputError(ValueError):
   """
 
 
+class Conflict(InputError):
+  """What is on disk was made otherwise than now asked; it is left as it is."""
+
+
 class Diverged(InputError):
   """Training went wrong for good: a loss or a logit is NaN or infinite."""
+
+
+class Impossible(InputError):
+  """A row asks for what this network does not have, such as its 99th leaf."""

@@ -16,7 +16,7 @@ from jaxunlearn import (
   summary,
 )
 from jaxunlearn.data import sources
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import Diverged, Impossible
 from jaxunlearn.problem import Load, Run, prepare
 from jaxunlearn.progress import Progress
 from jaxunlearn.workdir import Workdir
@@ -48,7 +48,7 @@ def run(
   """
   progress = progress or Progress()
   if config.matrix:
-    return matrix.run(config, workdir, progress, _run_cell)
+    return matrix.run(config, workdir, progress, _make_original, _run_cell)
   return _run(config, workdir, progress)
 
 
@@ -66,6 +66,8 @@ def _run(
   work = Workdir(workdir)
   stages = plan.stages(config, wanted, problem, work)
   this = Run(config, problem, work, stages, progress)
+  for stage in stages.values():
+    stage.retry()
   done = [name for name, stage in stages.items() if stage.finished]
   missing = [row for row in wanted if row.name not in done]
   for row in () if go_on else missing:
@@ -83,7 +85,7 @@ def _run(
     try:
       plan.rehearse(row, problem)
       making.row(this, row)
-    except (InputError, jax.errors.JaxRuntimeError) as error:
+    except (Diverged, Impossible, jax.errors.JaxRuntimeError) as error:
       if not go_on:
         raise
       making.failed(this, row, error)
@@ -95,6 +97,16 @@ def _run(
     stages['original'].forget({'similarity': likeness})
   report.write(work.path, result, work.history())
   return result
+
+
+def _make_original(
+  config: Any, workdir: Path, progress: Progress, load: Load
+) -> None:
+  """Trains the original alone, where it is not there yet."""
+  problem, work = prepare(config, load), Workdir(workdir)
+  stages = plan.stages(config, [], problem, work)
+  if not stages['original'].finished:
+    making.original(Run(config, problem, work, stages, progress))
 
 
 def _run_cell(

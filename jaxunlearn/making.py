@@ -9,7 +9,7 @@ from jaxunlearn import evaluation, masks, method, metrics, settings, train
 from jaxunlearn.clock import Clock
 from jaxunlearn.course import Outcome, follow, stopping_rule
 from jaxunlearn.data import augment, batches
-from jaxunlearn.errors import Diverged
+from jaxunlearn.errors import Diverged, InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.problem import Run, named_key
 from jaxunlearn.rows import Row
@@ -58,9 +58,16 @@ def row(run: Run, row: Row) -> None:
 
 
 def failed(run: Run, row: Row, why: Exception) -> None:
-  """Writes that a row cannot be made, so that it is not tried again."""
+  """Writes that a row cannot be made.
+
+  What is the row's own fault is not tried again; what is the device's, such as
+  memory that ran out, is at the next start.
+  """
   (reason, *_) = str(why).splitlines() or [type(why).__name__]
-  run.stages[row.name].fail({**_facts(run, row), 'failed': reason})
+  again = not isinstance(why, InputError)
+  run.stages[row.name].fail(
+    {**_facts(run, row), 'failed': reason, 'again': again}
+  )
   run.progress.end()
   run.progress.say(f'{row.name}: failed, {reason}')
 
@@ -198,6 +205,7 @@ def _finish(
     'epoch_seconds': [line['seconds'] for line in outcome.lines],
     'converged_epoch': converged,
     'stopped': outcome.stopped,
+    'device': jax.devices()[0].device_kind,
     **facts,
   }
   stage.finish(outcome.variables, logits, result, mask)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxunlearn import settings
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import Conflict, Impossible, InputError
 from jaxunlearn.problem import Problem
 from jaxunlearn.rows import Row
 from jaxunlearn.types import Task
@@ -31,7 +31,7 @@ def stages(
         f'original.checkpoint {path} lies in the workdir that the run writes: '
         'choose another --workdir.'
       )
-    source = {'original.checkpoint': str(path)}
+    source = _checkpoint(path)
   else:
     source = training
   facts = problem.facts
@@ -56,11 +56,23 @@ def stages(
   return found
 
 
+def _checkpoint(path: Path) -> dict[str, str]:
+  """What says whether an original is still the same.
+
+  Of a workdir's original that is its contents, wherever it lies now.
+  """
+  for folder in (path / 'original', path):
+    if (folder / 'result.json').is_file():
+      sha256 = Stage(folder, {}).result().get('checkpoint_sha256')
+      return {'original.checkpoint_sha256': sha256}
+  return {'original.checkpoint': str(path)}
+
+
 def rehearse(row: Row, problem: Problem) -> None:
   """Selects without computing anything, so that mistakes show at the start.
 
   Raises:
-    InputError: the selection cannot be made of this network, such as k above
+    Impossible: the selection cannot be made of this network, such as k above
       the number of its entries.
   """
   if row.method is None:
@@ -74,21 +86,21 @@ def rehearse(row: Row, problem: Problem) -> None:
       problem.like(),
     )
   except ValueError as error:
-    raise InputError(f'recipes.{row.name}: {error}') from error
+    raise Impossible(f'recipes.{row.name}: {error}') from error
 
 
 def check_origin(stages: Mapping[str, Stage]) -> None:
   """Checks that finished rows were made from the original that is there.
 
   Raises:
-    InputError: one was not, because the original was made again since.
+    Conflict: one was not, because the original was made again since.
   """
   original = stages['original'].result()['checkpoint_sha256']
   for stage in stages.values():
     if not stage.path.exists():
       continue
     if stage.result().get('original_sha256', original) != original:
-      raise InputError(
+      raise Conflict(
         f'{stage.path} was made from another original than the one in '
         f'{stages["original"].path}: remove the former, or choose another '
         '--workdir.'

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxunlearn import checks
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import spd_gan
 from jaxunlearn.problem import Run, named_key
@@ -56,7 +56,7 @@ def ask(run: Run) -> dict[str, dict[str, Any]]:
   """Asks every probe about every model that could be made.
 
   A model is held against the original; a second retraining against the first,
-  because the two differ by chance alone.
+  where there is one, because the two differ by chance alone.
 
   Returns:
     {model: {probe: {name: value}}}.
@@ -67,11 +67,10 @@ def ask(run: Run) -> dict[str, dict[str, Any]]:
     if 'failed' in result:
       continue
     again = result['recipe'] == 'retrain' and name != 'retrained'
-    against = 'retrained' if again else 'original'
+    first = again and 'retrained' in run.stages
+    against = 'retrained' if first else 'original'
     found[name] = {
-      probe: _kept(run, probe, name, against)
-      for probe in run.config.probes
-      if against in run.stages
+      probe: _kept(run, probe, name, against) for probe in run.config.probes
     }
   return found
 
@@ -96,10 +95,10 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   made_from = json.loads(json.dumps({**settings, **hashes}))
   path = run.work.path / 'probes' / probe / f'{name}.json'
   if path.is_file():
-    before = json.loads(path.read_text('utf-8'))
+    before = _read(path)
     for key in settings:
       if before['made_from'].get(key) != made_from[key]:
-        raise InputError(
+        raise Conflict(
           f'probes.{probe}.{key} is {made_from[key]}, but {path} was made with '
           f'{before["made_from"].get(key)}: choose another --workdir, or '
           'remove that file.'
@@ -107,13 +106,29 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
     if before['made_from'] == made_from:
       return before['found']
   run.progress.say(f'{name}: asking {probe}, against {against}')
-  values, shown = _spd_gan(run, settings, name, against)
+  try:
+    values, shown = _spd_gan(run, settings, name, against)
+  except jax.errors.JaxRuntimeError as error:
+    # Not kept: the next start asks again.
+    (reason, *_) = str(error).splitlines() or [type(error).__name__]
+    run.progress.say(f'{name}: {probe} failed, {reason}')
+    return {'degree': None, 'against': against, 'failed': reason}
   found = {**values, 'against': against}
   path.parent.mkdir(parents=True, exist_ok=True)
   _save(path.with_suffix('.npz'), shown)
   text = json.dumps({'made_from': made_from, 'found': found}, indent=1)
   replace(path, text + '\n')
   return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+  try:
+    before = json.loads(path.read_text('utf-8'))
+    return {key: dict(before[key]) for key in ('made_from', 'found')}
+  except (ValueError, KeyError, TypeError) as error:
+    raise InputError(
+      f'{path} is damaged: remove it and start again.'
+    ) from error
 
 
 def _spd_gan(

@@ -1,7 +1,7 @@
 """The report of a run, put together from what its stages hold on disk."""
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -33,7 +33,9 @@ def assemble(
   return {
     'schema': schema.SCHEMA,
     'request': dict(problem.description),
-    'environment': environment(),
+    'environment': environment(
+      dict.fromkeys(r['device'] for r in results.values() if 'device' in r)
+    ),
     'original': {
       'from': original['from'],
       'kept': config.original.keep and stages['original'].holds_model,
@@ -98,12 +100,12 @@ def similarity(stage: Stage, reference: Stage | None) -> float | None:
   return float(metrics.similarity(ours, theirs))
 
 
-def environment() -> dict[str, Any]:
-  """Versions and devices."""
+def environment(devices: Iterable[str]) -> dict[str, Any]:
+  """Versions, and the devices on which the stages were made."""
   packages = ('jax', 'jaxlib', 'flax', 'optax')
   return {
     **{name: importlib.metadata.version(name) for name in packages},
-    'device': jax.devices()[0].device_kind,
+    'device': ' and '.join(devices),
     'device_count': jax.device_count(),
     'process_count': jax.process_count(),
   }

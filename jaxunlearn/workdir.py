@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxunlearn import fingerprint
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.types import Mask, Variables
 
@@ -40,8 +40,9 @@ class Stage:
     """Whether there is nothing left to do.
 
     Raises:
-      InputError: it was finished with other settings, of which the first is
-        named; or what lies there is none of ours.
+      Conflict: it was finished with other settings, of which the first is
+        named.
+      InputError: what lies there is none of ours.
     """
     if not self.path.exists():
       return False
@@ -54,7 +55,7 @@ class Stage:
     for name in sorted(before.keys() | self.made_from.keys()):
       old, new = before.get(name), self.made_from.get(name)
       if old != new:
-        raise InputError(
+        raise Conflict(
           f'{name} is {_short(new)}, but {self.path} was made with '
           f'{_short(old)}: choose another --workdir, or remove that folder.'
         )
@@ -91,11 +92,19 @@ class Stage:
     making.rename(self.path)
 
   def fail(self, result: Mapping[str, Any]) -> None:
-    """Writes that the stage cannot be finished, which finishes it."""
+    """Writes that the stage cannot be finished, which finishes it.
+
+    Where `result` has `again`, the next start is to try it again.
+    """
     making = self._making()
     making.mkdir(parents=True)
     _write_json(making / 'result.json', {'made_from': self.made_from, **result})
     making.rename(self.path)
+
+  def retry(self) -> None:
+    """Removes the stage if it failed in a way that need not happen again."""
+    if (self.path / 'result.json').is_file() and self.result().get('again'):
+      shutil.rmtree(self.path)
 
   def _making(self) -> Path:
     """Where the stage is made; what is left there of another start goes."""

@@ -266,3 +266,25 @@ def test_an_epoch_in_one_call_gives_the_same_report(tmp_path, monkeypatch):
       assert ours['accuracy'][split] == pytest.approx(
         theirs['accuracy'][split], abs=0.1
       )
+
+
+def test_the_device_is_the_one_that_each_model_was_made_on(tmp_path):
+  run(tmp_path, {'one': ROW})
+  path = tmp_path / 'unlearned/one/result.json'
+  result = json.loads(path.read_text())
+  path.write_text(json.dumps({**result, 'device': 'NVIDIA H200'}))
+  report, _ = run(tmp_path, {'one': ROW, 'two': ROW})
+  assert report['environment']['device'] == 'cpu and NVIDIA H200'
+
+
+def test_a_checkpoint_that_was_made_again_is_another(tmp_path):
+  run(tmp_path / 'a', {'row': ROW})
+  given = {'original__checkpoint': str(tmp_path / 'a')}
+  run(tmp_path / 'b', {'row': ROW}, **given)
+  (tmp_path / 'a').rename(tmp_path / 'moved')
+  moved = {'original__checkpoint': str(tmp_path / 'moved')}
+  _, said = run(tmp_path / 'b', {'row': ROW}, **moved)
+  assert said.count('done before') == 3
+  run(tmp_path / 'a', {'row': ROW}, train__seed=7)
+  with pytest.raises(InputError, match=r'^original\.checkpoint_sha256 is '):
+    run(tmp_path / 'b', {'row': ROW}, **given)

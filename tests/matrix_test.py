@@ -2,12 +2,14 @@
 
 import io
 import json
+import shutil
 
+import jax
 import pytest
 from rich.console import Console
 
 from configs import common
-from jaxunlearn import experiment, making
+from jaxunlearn import experiment, making, report
 from jaxunlearn.errors import InputError
 from jaxunlearn.progress import Progress
 
@@ -57,21 +59,24 @@ def test_each_cell_is_a_run_of_its_own(finished):
   workdir, reports, _ = finished
   assert list(reports) == list(CELLS)
   assert [r['request']['num_forget'] for r in reports.values()] == [12, 24, 12]
-  for name, report in reports.items():
-    assert list(report['models'])[2:] == list(ROWS)
+  for name, found in reports.items():
+    assert list(found['models'])[2:] == list(ROWS)
     on_disk = json.loads((workdir / f'cells/{name}/report.json').read_text())
-    assert on_disk == json.loads(json.dumps(report))
+    assert on_disk == json.loads(json.dumps(found))
 
 
 def test_cells_of_one_training_share_the_original(finished):
   workdir, reports, said = finished
   hashes = {
-    name: report['models']['original']['checkpoint_sha256']
-    for name, report in reports.items()
+    name: found['models']['original']['checkpoint_sha256']
+    for name, found in reports.items()
   }
   assert hashes['ten'] == hashes['twenty'] != hashes['ten-again']
   assert said.count('original: compiling') == 2
-  assert reports['twenty']['original']['from'] == str(workdir / 'cells/ten')
+  (shared,) = {
+    r['original']['from'] for r in (reports['ten'], reports['twenty'])
+  }
+  assert shared.startswith(str(workdir / 'originals'))
 
 
 def test_a_second_start_repeats_no_cell(finished, monkeypatch):
@@ -99,8 +104,8 @@ def test_a_matrix_that_was_stopped_goes_on_where_it_was(
     run(config(CELLS), tmp_path)
   monkeypatch.undo()
   again, said = run(config(CELLS), tmp_path)
-  for name, report in again.items():
-    for model, values in report['models'].items():
+  for name, found in again.items():
+    for model, values in found['models'].items():
       before = reports[name]['models'][model]
       assert values['checkpoint_sha256'] == before['checkpoint_sha256']
       assert values['accuracy'] == before['accuracy']
@@ -127,13 +132,21 @@ def test_a_row_that_fails_says_why_and_stops_no_other(tmp_path):
   again, said = run(made, tmp_path)
   assert again == json.loads(json.dumps(reports))
   assert 'compiling' not in said
+  # Unless what is on disk is removed.
+  shutil.rmtree(tmp_path / 'cells/one/unlearned/good')
+  again, said = run(made, tmp_path)
+  assert again['one']['models']['good'].keys() == models['good'].keys()
+  assert said.count('compiling') == 1
 
 
 def test_a_cell_that_fails_says_why_and_stops_no_other(tmp_path):
   worse = {'optimizer': 'adamw', 'learning_rate': 1e3, 'weight_decay': 1e3}
-  cells = {'bad': {'train': {**worse, 'epochs': 9}}, 'good': {}}
-  reports, said = run(config(cells), tmp_path)
+  bad = {'train': {**worse, 'epochs': 9}}
+  also = {**bad, 'forget': {'fraction': 0.2}}
+  reports, said = run(config({'bad': bad, 'also': also, 'good': {}}), tmp_path)
   assert reports['bad'] is None and reports['good'] is not None
+  # Of the same original, which is not trained in vain again.
+  assert reports['also'] is None and said.count('original: compiling') == 2
   failed = json.loads((tmp_path / 'cells/bad/failed.json').read_text())
   assert failed['failed'].startswith('original diverged')
   assert 'bad: failed, original diverged' in said
@@ -160,4 +173,82 @@ def test_a_mistake_in_a_cell_is_named_before_anything_runs(
 ):
   with pytest.raises(InputError, match=sentence):
     run(config({'fine': {}, name: changes}), tmp_path)
+  assert not (tmp_path / 'cells').exists()
+
+
+def test_a_matrix_that_was_moved_goes_on(finished, tmp_path):
+  workdir, reports, _ = finished
+  shutil.copytree(workdir, tmp_path / 'moved')
+  shutil.rmtree(tmp_path / 'moved/cells/ten/unlearned/random_k')
+  cells = {'first': {'forget': {'fraction': 0.15}}, **CELLS}
+  again, said = run(config(cells), tmp_path / 'moved')
+  assert again['twenty'] == json.loads(json.dumps(reports['twenty']))
+  before, after = (
+    r['ten']['models']['random_k']['checkpoint_sha256']
+    for r in (reports, again)
+  )
+  assert before == after
+  assert said.count('original: compiling') == 0
+
+
+def test_originals_go_when_all_cells_are_done(tmp_path):
+  cells = {name: CELLS[name] for name in ('ten', 'twenty')}
+  made = config(cells, {'random_k': ROWS['random_k']}, original={'keep': False})
+  reports, _ = run(made, tmp_path)
+  assert None not in reports.values()
+  assert not list(tmp_path.rglob('*/original/_METADATA'))
+  again, _ = run(made, tmp_path)
+  assert again == json.loads(json.dumps(reports))
+
+
+def test_what_ran_out_of_memory_is_tried_again(tmp_path, monkeypatch):
+  row = making.row
+
+  def small(run, row):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+
+  monkeypatch.setattr(making, 'row', small)
+  made = config({'one': {}}, {'random_k': ROWS['random_k']})
+  reports, _ = run(made, tmp_path)
+  failed = reports['one']['models']['random_k']['failed']
+  assert failed == 'RESOURCE_EXHAUSTED: out of memory'
+  monkeypatch.setattr(making, 'row', row)
+  reports, _ = run(made, tmp_path)
+  assert 'failed' not in reports['one']['models']['random_k']
+
+
+def test_results_of_other_settings_are_not_drawn_as_new(tmp_path):
+  cells = {'one': {'forget': {'fraction': 0.1}}}
+  run(config(cells, {'random_k': ROWS['random_k']}), tmp_path)
+  path = tmp_path / 'config.json'
+  changed = json.loads(path.read_text())
+  changed['matrix']['one']['forget']['fraction'] = 0.3
+  path.write_text(json.dumps(changed))
+  report.write_matrix(tmp_path)
+  page = (tmp_path / 'report.md').read_text()
+  assert 'made with another forget than now asked' in page
+  assert '0 finished' in page
+
+
+@pytest.mark.parametrize(
+  ('cell', 'sentence'),
+  [
+    ({'forget': {'kind': 'class', 'classes': (99,)}}, r'matrix\.two: .*99'),
+    ({'model': {'name': 'googlenet'}}, r'matrix\.two: .*multiple of 8'),
+    ({'data': {'num_train': 5000}}, r'matrix\.two: .*num_train is 5000'),
+  ],
+)
+def test_a_mistake_that_the_data_shows_is_named_before_anything_runs(
+  tmp_path, cell, sentence
+):
+  with pytest.raises(InputError, match=sentence):
+    run(config({'one': {}, 'two': cell}), tmp_path)
+  assert not (tmp_path / 'cells').exists()
+
+
+def test_a_table_that_there_is_not_is_named_before_anything_runs(tmp_path):
+  made = config({'one': {}}).unlock()
+  made.paper = ('tabel2',)
+  with pytest.raises(InputError, match="names 'tabel2'"):
+    run(made.lock(), tmp_path)
   assert not (tmp_path / 'cells').exists()

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import jax.numpy as jnp
 import pytest
 
@@ -48,7 +46,7 @@ def test_the_configs_pass():
 )
 def test_the_matrices_of_the_paper_pass(config_of, size):
   made = config_of.get_config(size)
-  cells = matrix.cells(made, Path('/workdir/cells'))
+  cells = matrix.cells(made)
   assert len(cells) == len(made.matrix) > 1
   for own in cells.values():
     assert own.model.width == {'full': 64, 'small': 16}[size] or (

@@ -6,9 +6,7 @@
 The references: the retrained model and the original itself, which every run
 has; one more retraining, held against the first; and the original fine-tuned on
 all data, which forgot nothing. `:full` is the paper's size and wants an
-accelerator; `:small` may share its --workdir with `table2.py:small`, whose
-models it then takes. The generator's steps, width and learning rate are not
-printed.
+accelerator. The generator's steps, width and learning rate are not printed.
 """
 
 from ml_collections import ConfigDict

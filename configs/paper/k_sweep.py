@@ -14,7 +14,7 @@ from configs import common
 from configs.paper import settings
 
 K = {
-  settings.FULL: tuple(range(0, 51, 5)),
+  settings.FULL: (0, 1, 2, *range(5, 51, 5)),
   settings.SMALL: (0, 1, 2, 5, 10, 20, 30, 45, 50),
 }
 

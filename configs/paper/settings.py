@@ -1,4 +1,8 @@
-"""What the paper's experiments share: networks, cells and rows."""
+"""What the paper's experiments share: networks, cells and rows.
+
+A cell sets the network, its width, the ratio and the seeds: what the command
+line says of those has no effect.
+"""
 
 from ml_collections import ConfigDict
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from jaxunlearn.errors import InputError
 from jaxunlearn.report import figures, schema, tables
 from jaxunlearn.report.files import read_json, read_lines, write_text
-from jaxunlearn.report.paper import write_matrix
+from jaxunlearn.report.paper import check_paper, write_matrix
 
-__all__ = ['redraw', 'write', 'write_matrix']
+__all__ = ['check_paper', 'redraw', 'write', 'write_matrix']
 
 
 def write(

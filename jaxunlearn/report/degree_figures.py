@@ -82,13 +82,14 @@ def figure4(matrix: Matrix, path: Path) -> list[str] | None:
     f'{percent(cell.fraction)} forgotten',
     f'seed {cell.seed}',
     *([] if degree is None else [f'degree {100 * degree:.2f} points']),
-    *([] if psnr is None else [f'PSNR {psnr:.1f} dB']),
+    *([] if psnr is None else [f'mean PSNR on forget {psnr:.1f} dB']),
   ]
   title = f'{panels.caption([cell])}\n{", ".join(facts)}'
   panels.finish(figure, title, path)
   return [
-    f'Images of {cell.row} in the run {cell.folder.name}; the noise is shown '
-    f'{0.5 / largest:.3g} times as large as it is, around grey.'
+    f'Images of {cell.row} in the run {cell.folder.name}; the noise, before '
+    f'the sum is clipped, is shown {0.5 / largest:.3g} times as large as it '
+    'is, around grey.'
   ]
 
 

@@ -12,6 +12,7 @@ from jaxunlearn.report.files import read_json, read_lines
 __all__ = ['Matrix', 'read']
 
 # Settings in which the runs of one mean may differ.
+_SECTIONS = ('data', 'model', 'train', 'forget', 'unlearn')
 _APART = ('seed', 'original.checkpoint', 'data.dir')
 
 
@@ -55,7 +56,9 @@ def read(workdir: str | Path) -> Matrix:
           f'the config of the run {name} in {folder} has no {key}.'
         )
   labels = _labels(flat)
-  found = {name: _finished(folder / 'cells' / name) for name in matrix}
+  found = {
+    name: _finished(folder / 'cells' / name, configs[name]) for name in matrix
+  }
   cells = [
     cell
     for name in matrix
@@ -76,7 +79,9 @@ def read(workdir: str | Path) -> Matrix:
   return Matrix(folder, tuple(config.get('paper') or ()), tuple(cells), states)
 
 
-def _finished(folder: Path) -> tuple[dict[str, Any] | None, str]:
+def _finished(
+  folder: Path, config: Mapping[str, Any]
+) -> tuple[dict[str, Any] | None, str]:
   """The report of a run, if there is one, and the run's state."""
   # Removed when the run is tried again, so a report beside it is an older one.
   if (folder / 'failed.json').exists():
@@ -90,8 +95,17 @@ def _finished(folder: Path) -> tuple[dict[str, Any] | None, str]:
       raise InputError(
         f'{folder / "report.json"} is damaged: {error}'
       ) from error
+    for section in _SECTIONS:
+      if _known(report['config'], section) != _known(config, section):
+        return None, f'it was made with another {section} than now asked'
     return report, 'done'
   return None, 'not run'
+
+
+def _known(config: Mapping[str, Any], section: str) -> dict[str, Any]:
+  return {
+    k: v for k, v in (config.get(section) or {}).items() if k not in ('dir',)
+  }
 
 
 def _cells(

@@ -149,6 +149,8 @@ def caption(cells: Sequence[Cell]) -> str:
       f'{_range({r["num_train"] for r in requests})} training examples',
       *(short(device, 26) for device in sorted(devices)),
       f'n = {n} seed{"" if n == "1" else "s"}',
+      # Drawn where there are at least two.
+      *(['± one standard deviation'] if max(seeds, default=0) > 1 else []),
     )
   )
 

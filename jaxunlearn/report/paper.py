@@ -1,6 +1,6 @@
 """The page of a matrix of runs, with the paper's tables and figures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from jaxunlearn.errors import InputError
@@ -17,7 +17,7 @@ from jaxunlearn.report.files import write_text
 from jaxunlearn.report.grids import Grid, escape
 from jaxunlearn.report.matrix import Matrix
 
-__all__ = ['FIGURES', 'TABLES', 'write_matrix']
+__all__ = ['FIGURES', 'TABLES', 'check_paper', 'write_matrix']
 
 TABLES: Mapping[str, Callable[[Matrix], Grid]] = {
   'table1': paper_tables.table1,
@@ -56,12 +56,7 @@ def write_matrix(workdir: str | Path) -> list[Path]:
       there is not.
   """
   found = matrix.read(workdir)
-  for name in found.paper:
-    if name not in TABLES and name not in FIGURES:
-      raise InputError(
-        f'config.paper names {name!r}; there are '
-        f'{", ".join([*TABLES, *FIGURES])}.'
-      )
+  check_paper(found.paper)
   files: list[Path] = []
   tables: list[Grid] = []
   figures: list[str] = []
@@ -80,6 +75,20 @@ def write_matrix(workdir: str | Path) -> list[Path]:
   page = found.folder / 'report.md'
   write_text(page, _page(found, tables, figures))
   return [*files, page]
+
+
+def check_paper(names: Iterable[str]) -> None:
+  """Checks that there are tables or figures of these names.
+
+  Raises:
+    InputError: names the first that there is not.
+  """
+  for name in names:
+    if name not in TABLES and name not in FIGURES:
+      raise InputError(
+        f'config.paper names {name!r}; there are '
+        f'{", ".join([*TABLES, *FIGURES])}.'
+      )
 
 
 def _write_table(grid: Grid, folder: Path) -> list[Path]:

@@ -144,11 +144,11 @@ def degrees(matrix: Matrix) -> Grid:
   return Grid(
     'degrees',
     'Unlearning degree',
-    'Eq. 14, in points, with accuracy of the original on forget before and '
-    'after the noise (which should leave it as it was), of the judged model '
-    'after it, in per cent, and the noise: L2 (mean) and L∞ (largest) in '
-    'pixels of [0, 1], PSNR in dB, SSIM; mean ± standard deviation over n '
-    'seeds.',
+    'Eq. 14, in points, with the accuracy on forget, in per cent, of the model '
+    'that each is held against (the original, unless said) before and after '
+    'the noise, which should leave it as it was, and of the judged model after '
+    'it; the noise: L2 (mean) and L∞ (largest) in pixels of [0, 1], PSNR in '
+    'dB, SSIM; mean ± standard deviation over n seeds.',
     [
       *('network', 'forget', 'model'),
       *(name for name, *_ in _DEGREE_COLUMNS),

@@ -17,6 +17,7 @@ __all__ = [
   'DEGREE',
   'against',
   'degrees',
+  'forgot',
   'is_reference',
   'percent',
   'unconverged',
@@ -27,8 +28,14 @@ DEGREE = 'probes.spd_gan.degree'
 _FORGOT_NOTHING = {
   'finetune_all': 'was fine-tuned on all data and so forgot nothing',
   'finetune': 'was fine-tuned alone, with nothing perturbed',
+  'retrain': 'differs from the first retraining by chance alone',
 }
-_REFERENCES = ('original', 'retrain', *_FORGOT_NOTHING)
+
+
+def forgot(row: str, recipe: str) -> bool:
+  """Whether a model was made to forget; the retrained was."""
+  known = (*_FORGOT_NOTHING, 'original')
+  return row == 'retrained' or recipe not in known
 
 
 def percent(fraction: float) -> str:
@@ -98,12 +105,16 @@ def degrees(cells: Sequence[Cell]) -> list[str]:
         if (statistic := measure(take(place, row=row), DEGREE))
       }
       recipe = {cell.row: cell.recipe for cell in place}
-      idle = [row for row in found if recipe[row] in _FORGOT_NOTHING]
+      idle = [
+        row
+        for row in found
+        if recipe[row] in _FORGOT_NOTHING and row != 'retrained'
+      ]
       for row in idle:
         beaten = [
           f'{other} ({100 * found[other]:.2f})'
           for other in found
-          if recipe[other] not in _REFERENCES and found[other] <= found[row]
+          if forgot(other, recipe[other]) and found[other] <= found[row]
         ]
         if beaten:
           sentences.append(

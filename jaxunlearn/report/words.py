@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping
 
+from jaxunlearn.report.paper_words import forgot
+
 __all__ = ['remarks']
 
 
@@ -42,6 +44,11 @@ def _original(report: Mapping) -> Iterator[str]:
     )
   else:
     yield f'The original model was removed from {folder}/ when the run ended.'
+  if any('spd_gan' in values['probes'] for values in report['models'].values()):
+    yield (
+      'The files probes/spd_gan/*.npz hold a few of the forgotten images: '
+      'delete them with the original.'
+    )
   if source != 'trained':
     yield (
       f'The checkpoint {source} that the original was restored from was left '
@@ -148,21 +155,20 @@ def _degrees(report: Mapping) -> Iterator[str]:
     for name, values in report['models'].items()
     if values['probes'].get('spd_gan', {}).get('degree') is not None
   }
-  rows = _rows(report)
+  recipes = {name: row['recipe'] for name, row in report['models'].items()}
   for name, degree in found.items():
-    recipe = report['models'][name]['recipe']
+    if name == 'original' or forgot(name, recipes[name]):
+      continue
     beaten = {
       other: f'{found[other]:.3f}'
-      for other in rows
-      if rows[other]['recipe'] != 'finetune'
-      and other in found
-      and found[other] <= degree
+      for other in found
+      if forgot(other, recipes[other]) and found[other] <= degree
     }
-    if recipe in ('finetune', 'finetune_all') and beaten:
+    if beaten:
       yield (
-        f'{name} forgot nothing, or next to nothing, and yet its degree '
-        f'({degree:.3f}) is as high as or higher than that of {_list(beaten)}: '
-        'there the degree does not tell who forgot.'
+        f'{name} forgot no more than what it is held against, and yet its '
+        f'degree ({degree:.3f}) is as high as or higher than that of '
+        f'{_list(beaten)}: there the degree does not tell who forgot.'
       )
 
 

@@ -38,7 +38,7 @@ def test_figure_4_shows_images_before_after_and_the_noise(
   assert figure.axes[12].get_ylabel() == f'noise × {scale:.3g}'
   (note,) = notes
   assert 'top_k' in note and RUN in note and f'{scale:.3g} times' in note
-  assert 'PSNR 31.4 dB' in figure.get_suptitle()
+  assert 'mean PSNR on forget 31.4 dB' in figure.get_suptitle()
   legible(figure)
 
 

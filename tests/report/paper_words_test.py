@@ -78,19 +78,42 @@ def test_a_degree_that_forgetting_nothing_reaches_is_told(
     random_k=0.9,
     eu_10_leaves=0.8,
     cf_10_leaves=0.7,
-    retrained=0.1,
+    retrained=0.3,
+    retrained_again=0.1,
     finetune_all=idle,
   )
   (sentence,) = paper_words.degrees(matrix.read(folder).cells)
   assert sentence.startswith('finetune_all was fine-tuned on all data')
-  assert 'resnet18 at 10 %' in sentence and 'top_k (50.00):' in sentence
-  assert 'random_k' not in sentence and 'retrained' not in sentence
+  assert 'resnet18 at 10 %' in sentence
+  # The strongest case: as high as the model that never saw the examples.
+  assert 'top_k (50.00) and retrained (30.00):' in sentence
+  assert 'random_k' not in sentence
+
+
+def test_a_degree_that_chance_reaches_is_told(make_matrix, matrices):
+  folder = make_matrix('DEGREE')
+  put_degrees(
+    matrices,
+    folder,
+    'resnet18-10-0',
+    finetune_all=-0.5,
+    retrained=-0.4,
+    retrained_again=-0.4,
+  )
+  (sentence,) = paper_words.degrees(matrix.read(folder).cells)
+  assert sentence.startswith('retrained_again differs from the first')
+  assert 'that of retrained (-40.00):' in sentence
 
 
 def test_a_degree_that_tells_them_apart_needs_no_words(make_matrix, matrices):
   folder = make_matrix('DEGREE')
   put_degrees(
-    matrices, folder, 'resnet18-10-0', finetune_all=-0.3, retrained=-0.4
+    matrices,
+    folder,
+    'resnet18-10-0',
+    finetune_all=-0.5,
+    retrained=-0.4,
+    retrained_again=-0.5,
   )
   assert paper_words.degrees(matrix.read(folder).cells) == []
 

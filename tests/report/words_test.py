@@ -156,11 +156,12 @@ def test_a_degree_that_does_not_tell_who_forgot_is_said(report):
   for name, degree in (('top_k', 0.5), ('random_k_eps-2', 0.7), ('all', 0.6)):
     models[name]['probes'] = {'spd_gan': {'degree': degree}}
   (sentence,) = [s for s in words.remarks(report) if 'degree' in s]
-  assert sentence.startswith('all forgot nothing')
+  assert sentence.startswith('all forgot no more')
   assert '(0.600)' in sentence and 'top_k (0.500)' in sentence
   assert 'random_k' not in sentence
   models['all']['probes']['spd_gan']['degree'] = 0.4
   assert not [s for s in words.remarks(report) if 'degree' in s]
+  assert 'hold a few of the forgotten images' in ' '.join(words.remarks(report))
   models['top_k']['probes']['spd_gan']['degree'] = None
   assert not [s for s in words.remarks(report) if 'degree' in s]
 
