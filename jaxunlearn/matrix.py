@@ -148,7 +148,9 @@ def _with_original(
   alone.reference = 'none'
   if config.forget.kind != 'mislabelled':
     # An original depends on no request, so that one serves all.
-    alone.forget.update({'kind': 'random', 'fraction': 0.1, 'seed': 0})
+    alone.forget.update(
+      {'kind': 'random', 'fraction': 0.1, 'classes': (), 'path': '', 'seed': 0}
+    )
   parts = {k: alone[k].to_dict() for k in ('data', 'model', 'train', 'forget')}
   del parts['data']['dir']
   digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())

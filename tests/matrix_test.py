@@ -192,10 +192,14 @@ def test_a_matrix_that_was_moved_goes_on(finished, tmp_path):
 
 
 def test_originals_go_when_all_cells_are_done(tmp_path):
-  cells = {name: CELLS[name] for name in ('ten', 'twenty')}
+  cells = {
+    'ten': CELLS['ten'],
+    'class': {'forget': {'kind': 'class', 'classes': (3,)}},
+  }
   made = config(cells, {'random_k': ROWS['random_k']}, original={'keep': False})
-  reports, _ = run(made, tmp_path)
+  reports, said = run(made, tmp_path)
   assert None not in reports.values()
+  assert said.count('original: compiling') == 1
   assert not list(tmp_path.rglob('*/original/_METADATA'))
   again, _ = run(made, tmp_path)
   assert again == json.loads(json.dumps(reports))

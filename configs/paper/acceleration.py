@@ -20,16 +20,7 @@ def get_config(size: str = settings.FULL) -> ConfigDict:
   if size == settings.SMALL:
     config.unlearn.epochs = 12
   config.unlearn.stop = 'converged'
-  config.recipes = common.rows(
-    {
-      'top_k': settings.top_k(45),
-      'random_k': settings.random_k(),
-      'eu_5_leaves': settings.last('eu_k', 5),
-      'eu_10_leaves': settings.last('eu_k', 10),
-      'cf_5_leaves': settings.last('cf_k', 5),
-      'cf_10_leaves': settings.last('cf_k', 10),
-    }
-  )
+  config.recipes = common.rows(settings.strategies())
   config.matrix = settings.matrix(size, settings.TOP_K, own_k=True)
   config.paper = ('table1', 'figure7')
   return config.lock()

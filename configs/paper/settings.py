@@ -122,3 +122,15 @@ def random_top_k(**changes) -> dict:
 def last(recipe: str, k: int) -> dict:
   """EU-K or CF-K over leaves, at the paper's learning rate."""
   return {'name': recipe, 'k': k, 'over': 'leaves', 'learning_rate': 1e-4}
+
+
+def strategies() -> dict[str, dict]:
+  """The rows of Table II; its last, Retrain, every run has."""
+  return {
+    'top_k': top_k(45),
+    'random_k': random_k(),
+    'eu_5_leaves': last('eu_k', 5),
+    'eu_10_leaves': last('eu_k', 10),
+    'cf_5_leaves': last('cf_k', 5),
+    'cf_10_leaves': last('cf_k', 10),
+  }

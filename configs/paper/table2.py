@@ -20,12 +20,7 @@ def get_config(size: str = settings.FULL) -> ConfigDict:
   config = settings.base(size)
   config.recipes = common.rows(
     {
-      'top_k': settings.top_k(45),
-      'random_k': settings.random_k(),
-      'eu_5_leaves': settings.last('eu_k', 5),
-      'eu_10_leaves': settings.last('eu_k', 10),
-      'cf_5_leaves': settings.last('cf_k', 5),
-      'cf_10_leaves': settings.last('cf_k', 10),
+      **settings.strategies(),
       'finetune': {'name': 'finetune', 'js_weight': 0.1},
       'top_k_js0': settings.top_k(45, js_weight=0.0),
       'top_k_scalars': settings.top_k(45, 'scalars'),
