@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -44,6 +45,11 @@ def main(argv: list[str]) -> None:
   file = config_flags.get_config_filename(flags.FLAGS['config'])
   workdir = Path(_WORKDIR.value or f'workdirs/{_name(file)}')
   progress = Progress()
+  for setting, cells in _overruled(config).items():
+    progress.say(
+      f'--config.{setting} does not reach {", ".join(cells)}, which set it '
+      'themselves.'
+    )
   try:
     report = experiment.run(config, workdir, progress)
   except InputError as error:
@@ -78,9 +84,20 @@ def parse(argv: list[str]) -> list[str]:
     _refuse(mistakes.sentence(error))
   if config is None:
     _refuse('--config is missing: give --config=configs/digits_topk.py.')
+  for setting, cells in _overruled(config).items():
+    if len(cells) == len(config.matrix):
+      _refuse(
+        f'--config.{setting} has no effect, because every cell of the matrix '
+        'sets it: change it there, in the file that --config names.'
+      )
   if len(left) > 1:
     _refuse(f'{left[1]!r} is not a flag: settings are --config.KEY=VALUE.')
   return left
+
+
+def _overruled(config: Any) -> dict[str, list[str]]:
+  given = config_flags.get_override_values(flags.FLAGS['config'])
+  return mistakes.overruled(given, config.to_dict().get('matrix', {}))
 
 
 def _name(file: str) -> str:

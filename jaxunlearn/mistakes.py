@@ -1,10 +1,12 @@
 """Mistakes on the command line, in a sentence each."""
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from absl import flags
 
-__all__ = ['sentence']
+__all__ = ['overruled', 'sentence']
 
 # What absl and ml_collections say, and what a person needs to hear.
 _REWORDED = (
@@ -70,3 +72,36 @@ def sentence(error: BaseException) -> str:
   if isinstance(error, flags.Error):
     return text
   return f'the config cannot be loaded: {text}.'
+
+
+def overruled(
+  given: Iterable[str], matrix: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[str]]:
+  """Settings of the command line that cells of a matrix set themselves.
+
+  Args:
+    given: settings, such as 'model.width'.
+    matrix: {cell: {section: {key: value}}}.
+
+  Returns:
+    {setting: the cells that it does not reach}.
+
+  Example:
+    >>> cells = {'a': {'model': {'width': 16}}, 'b': {}}
+    >>> overruled(['model.width', 'train.epochs'], cells)
+    {'model.width': ['a']}
+  """
+  found: dict[str, list[str]] = {}
+  for setting in given:
+    cells = [name for name, own in matrix.items() if _holds(own, setting)]
+    if cells:
+      found[setting] = cells
+  return found
+
+
+def _holds(tree: Any, setting: str) -> bool:
+  for part in setting.split('.'):
+    if not isinstance(tree, Mapping) or part not in tree:
+      return False
+    tree = tree[part]
+  return True

@@ -265,6 +265,10 @@ BAD = {
     [*DIGITS, '--config.model.name=vgg19', '--config.model.width=4'],
     'this network needs larger images',
   ),
+  'a setting that every cell has of its own': (
+    ['--config=configs/paper/table2.py:small', '--config.model.width=8'],
+    'model.width has no effect, because every cell',
+  ),
   'a size that the paper has not': (
     ['--config=configs/paper/table2.py:tiny'],
     'takes :full or :small',

@@ -1,7 +1,7 @@
 """What the paper's experiments share: networks, cells and rows.
 
-A cell sets the network, its width, the ratio and the seeds: what the command
-line says of those has no effect.
+A cell sets the network, its width, the ratio and the seeds, so that the command
+line cannot.
 """
 
 from ml_collections import ConfigDict

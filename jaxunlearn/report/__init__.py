@@ -58,7 +58,10 @@ def redraw(workdir: str | Path) -> list[Path]:
     )
   config = folder / 'config.json'
   if config.exists() and read_json(config).get('matrix'):
-    return write_matrix(folder)
+    runs = sorted(folder.glob('cells/*/report.json'))
+    return [f for run in runs for f in redraw(run.parent)] + write_matrix(
+      folder
+    )
   source = folder / 'report.json'
   if not source.exists():
     raise InputError(

@@ -9,6 +9,7 @@ __all__ = [
   'Cell',
   'Statistic',
   'distinct',
+  'fractions',
   'measure',
   'names',
   'seconds_to_convergence',
@@ -25,7 +26,8 @@ class Cell(NamedTuple):
     network: its name; with the settings that tell it from another run of the
       same network and ratio, such as its width, where there are some.
     width: of the network.
-    fraction: of the training set that is forgotten.
+    fraction: of the training set that is forgotten; None where a request
+      names the examples and the run has not counted them yet.
     seed: of request, training and unlearning; `0/1/0` where they differ.
     row: the name of the model in the report.
     recipe: what made it.
@@ -39,7 +41,7 @@ class Cell(NamedTuple):
 
   network: str
   width: int | None
-  fraction: float
+  fraction: float | None
   seed: str
   row: str
   recipe: str
@@ -136,6 +138,12 @@ def take(cells: Iterable[Cell], **wanted: Any) -> list[Cell]:
 def distinct(cells: Iterable[Cell], attribute: str) -> list[Any]:
   """The values of an attribute, in the order in which they first come."""
   return list(dict.fromkeys(getattr(cell, attribute) for cell in cells))
+
+
+def fractions(cells: Iterable[Cell]) -> list[float]:
+  """The ratios, ascending."""
+  known = {cell.fraction for cell in cells} - {None}
+  return sorted(known)
 
 
 def names(items: Sequence[str]) -> str:

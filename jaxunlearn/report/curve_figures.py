@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxunlearn.report import panels
-from jaxunlearn.report.cells import distinct, measure, statistic, take
+from jaxunlearn.report.cells import (
+  distinct,
+  fractions,
+  measure,
+  statistic,
+  take,
+)
 from jaxunlearn.report.matrix import Matrix
 from jaxunlearn.report.panels import SMALL
 from jaxunlearn.report.paper_words import percent
@@ -61,9 +67,9 @@ def _courses(
   if not cells:
     return None
   networks = distinct(cells, 'network')
-  fractions = sorted({cell.fraction for cell in cells})
-  places = [(n, f) for n in networks for f in fractions]
-  lines, columns = len(networks), len(fractions)
+  ratios = fractions(cells)
+  places = [(n, f) for n in networks for f in ratios]
+  lines, columns = len(networks), len(ratios)
   if 1 in (lines, columns):
     lines, columns = panels.wrapped(len(places))
   height = 1.3 if columns > 3 else 1.8

@@ -10,7 +10,14 @@ import numpy as np
 
 from jaxunlearn.errors import InputError
 from jaxunlearn.report import panels
-from jaxunlearn.report.cells import Cell, distinct, measure, take, value
+from jaxunlearn.report.cells import (
+  Cell,
+  distinct,
+  fractions,
+  measure,
+  take,
+  value,
+)
 from jaxunlearn.report.matrix import Matrix
 from jaxunlearn.report.panels import SMALL
 from jaxunlearn.report.paper_words import (
@@ -105,14 +112,14 @@ def figure9(matrix: Matrix, path: Path) -> list[str] | None:
   cells.sort(key=lambda c: (is_reference(c), c.row not in fixed))
   networks, rows = distinct(cells, 'network'), distinct(cells, 'row')
   references = [row for row in rows if is_reference(take(cells, row=row)[0])]
-  fractions = sorted({cell.fraction for cell in cells})
+  ratios = fractions(cells)
   lines, columns = panels.wrapped(len(networks))
   figure, grid = panels.canvas(
     lines, columns, 0.4 + 0.24 * len(rows), sharex=True, sharey=True
   )
   for network, axes in zip(networks, grid, strict=False):
-    for i, fraction in enumerate(fractions):
-      shift = 0.6 * ((i + 0.5) / len(fractions) - 0.5)
+    for i, fraction in enumerate(ratios):
+      shift = 0.6 * ((i + 0.5) / len(ratios) - 0.5)
       for y, row in enumerate(rows):
         place = take(cells, network=network, fraction=fraction, row=row)
         found = measure(place, DEGREE)

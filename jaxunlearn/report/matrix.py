@@ -50,7 +50,7 @@ def read(workdir: str | Path) -> Matrix:
   configs = {name: _merge(shared, own) for name, own in matrix.items()}
   flat = {name: _flat(x) for name, x in configs.items()}
   for name, settings in flat.items():
-    for key in ('model.name', 'forget.fraction'):
+    for key in ('model.name', 'forget.kind', 'forget.fraction'):
       if key not in settings:
         raise InputError(
           f'the config of the run {name} in {folder} has no {key}.'
@@ -132,7 +132,7 @@ def _cells(
       Cell(
         network=network,
         width=config['model'].get('width'),
-        fraction=config['forget']['fraction'],
+        fraction=_fraction(config['forget'], report),
         seed=seeds[0] if len(set(seeds)) == 1 else '/'.join(seeds),
         row=row,
         recipe=(values or {}).get('recipe')
@@ -150,6 +150,15 @@ def _cells(
   return found
 
 
+def _fraction(
+  forget: Mapping[str, Any], report: Mapping[str, Any] | None
+) -> float | None:
+  """The ratio that was asked for, or what a request came to."""
+  if forget['kind'] in ('random', 'mislabelled'):
+    return forget['fraction']
+  return report and report['request']['forget_fraction']
+
+
 def _seeds(config: Mapping[str, Any]) -> list[str]:
   sections = (config.get(x) or {} for x in ('forget', 'train', 'unlearn'))
   return [str(section['seed']) for section in sections if 'seed' in section]
@@ -163,6 +172,8 @@ def _labels(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
   labels = {}
   for name, config in configs.items():
     label = config['model.name']
+    if config['forget.kind'] != 'random':
+      label += f', {config["forget.kind"]}'
     for other, theirs in configs.items():
       if other == name or any(
         theirs[key] != config[key] for key in ('model.name', 'forget.fraction')
@@ -175,11 +186,24 @@ def _labels(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
           'each its own forget.seed and train.seed.'
         )
       for key in differ:
-        part = f', {key.rpartition(".")[2]} {config[key]}'
-        if not key.endswith(_APART) and part not in label:
+        part = f', {_brief(key, differ)} {_plain(config[key])}'
+        said = key == 'forget.kind' or part in label or config[key] == []
+        if not key.endswith(_APART) and not said:
           label += part
     labels[name] = label
   return labels
+
+
+def _brief(key: str, among: list[str]) -> str:
+  """The last part of a setting's name, where that tells which it is."""
+  last = key.rpartition('.')[2]
+  alike = [other for other in among if other.rpartition('.')[2] == last]
+  return key if len(alike) > 1 else last
+
+
+def _plain(value: Any) -> str:
+  """A value; a list without its brackets."""
+  return ' '.join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxunlearn.report.cells import Cell, Statistic
+from jaxunlearn.report.cells import Cell, Statistic, names
+from jaxunlearn.report.paper_words import percent
 
 if TYPE_CHECKING:
   import matplotlib.axes
@@ -135,22 +136,20 @@ def line(
 
 def caption(cells: Sequence[Cell]) -> str:
   """What the figure stands on: data, sizes, device, and n."""
-  reports = [cell.report for cell in cells if cell.done]
-  requests = [report['request'] for report in reports]
-  devices = {report['environment']['device'] for report in reports}
-  seeds = {
-    len({c.seed for c in cells if c.done and _place(c) == place})
-    for place in {_place(c) for c in cells if c.done}
-  }
-  n = _range(seeds)
+  done = [cell for cell in cells if cell.done]
+  data = {cell.report['request']['dataset'] for cell in done}
+  devices = {cell.report['environment']['device'] for cell in done}
+  sizes = {c.network: c.report['request']['num_train'] for c in done}
+  seeds = _seeds(done)
+  n = _each(seeds)
   return ', '.join(
     (
-      *(short(x, 26) for x in sorted({r['dataset'] for r in requests})),
-      f'{_range({r["num_train"] for r in requests})} training examples',
+      *(short(name, 26) for name in sorted(data)),
+      f'{_each(sizes)} training examples',
       *(short(device, 26) for device in sorted(devices)),
-      f'n = {n} seed{"" if n == "1" else "s"}',
+      f'n = {n} seed{"" if n.split()[-1] == "1" else "s"}',
       # Drawn where there are at least two.
-      *(['± one standard deviation'] if max(seeds, default=0) > 1 else []),
+      *(['± one standard deviation'] if max(seeds.values()) > 1 else []),
     )
   )
 
@@ -223,10 +222,20 @@ def short(name: str, length: int = 22) -> str:
   return name.replace('$', r'\$')
 
 
-def _place(cell: Cell) -> tuple:
-  return cell.network, cell.fraction, cell.row
+def _seeds(cells: Sequence[Cell]) -> dict[str, int]:
+  """How many seeds each network has at each ratio; of its rows the fewest."""
+  found: dict[str, dict[str, set[str]]] = {}
+  for cell in cells:
+    rows = found.setdefault(f'{cell.network} at {percent(cell.fraction)}', {})
+    rows.setdefault(cell.row, set()).add(cell.seed)
+  return {place: min(map(len, rows.values())) for place, rows in found.items()}
 
 
-def _range(numbers: set[int]) -> str:
-  low, high = min(numbers), max(numbers)
-  return f'{low:,}' if low == high else f'{low:,}–{high:,}'
+def _each(numbers: Mapping[str, int]) -> str:
+  """`3`; or `3 (vgg19 at 10 %), else 1`, the most frequent last."""
+  groups = {number: [] for number in numbers.values()}
+  for name, number in numbers.items():
+    groups[number].append(name)
+  *few, (rest, _) = sorted(groups.items(), key=lambda group: len(group[1]))
+  parts = [f'{n:,} ({names(places)})' for n, places in few]
+  return ', '.join([*parts, f'{"else " if parts else ""}{rest:,}'])

@@ -136,7 +136,11 @@ def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
   said = {note for grid in tables for note in grid.notes}
   remarks = [
     sentence
-    for part in (paper_words.unfinished, paper_words.degrees)
+    for part in (
+      paper_words.unfinished,
+      paper_words.mislabelled,
+      paper_words.degrees,
+    )
     for sentence in part(found.cells)
     if sentence not in said
   ]

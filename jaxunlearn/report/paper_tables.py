@@ -7,6 +7,7 @@ from jaxunlearn.report.cells import (
   Cell,
   Statistic,
   distinct,
+  fractions,
   measure,
   seconds_to_convergence,
   statistic,
@@ -179,7 +180,7 @@ def _by_row(
     + [name for column in columns for name in _headings(column[1])]
   ]
   for network in distinct(cells, 'network'):
-    for fraction in sorted({cell.fraction for cell in cells}):
+    for fraction in fractions(cells):
       place = take(cells, network=network, fraction=fraction)
       block = []
       for row in distinct(place, 'row'):
@@ -187,7 +188,10 @@ def _by_row(
         found = [measure(ours, where) for _, _, where, _ in columns]
         hows = [how for *_, how in columns]
         done = sum(cell.done for cell in ours)
-        texts = [_text(x, how) for x, how in zip(found, hows, strict=True)]
+        texts = [
+          _of_some(_text(x, how), x, done)
+          for x, how in zip(found, hows, strict=True)
+        ]
         if not done:
           texts[0] = _state(ours)
         head = [] if block else [network, percent(fraction)]
@@ -215,6 +219,11 @@ def _text(found: Statistic | None, how: Callable[[float], str]) -> str:
     return _NONE
   spread = '' if found.std is None else f' ± {how(found.std)}'
   return how(found.mean) + spread
+
+
+def _of_some(text: str, found: Statistic | None, done: int) -> str:
+  """The text, with its own n where not all that are done have the number."""
+  return f'{text} (n = {found.n})' if found and found.n < done else text
 
 
 def _state(cells: list[Cell]) -> str:

@@ -6,6 +6,7 @@ from itertools import groupby
 from jaxunlearn.report.cells import (
   Cell,
   distinct,
+  fractions,
   measure,
   names,
   seconds_to_convergence,
@@ -19,6 +20,7 @@ __all__ = [
   'degrees',
   'forgot',
   'is_reference',
+  'mislabelled',
   'percent',
   'unconverged',
   'unfinished',
@@ -40,7 +42,7 @@ def forgot(row: str, recipe: str) -> bool:
 
 def percent(fraction: float) -> str:
   """A ratio as it is spoken of: 10 %, 2.5 %."""
-  return f'{100 * fraction:g} %'
+  return f'{100 * fraction:.4g} %'
 
 
 def unfinished(cells: Sequence[Cell]) -> list[str]:
@@ -75,7 +77,7 @@ def unconverged(cells: Sequence[Cell]) -> list[str]:
   for row in distinct(late, 'row'):
     places = []
     for network in distinct(take(late, row=row), 'network'):
-      for fraction in sorted({c.fraction for c in late}):
+      for fraction in fractions(late):
         place = {'row': row, 'network': network, 'fraction': fraction}
         count = len(take(late, **place))
         run = sum(cell.done for cell in take(cells, **place))
@@ -97,7 +99,7 @@ def degrees(cells: Sequence[Cell]) -> list[str]:
   """
   sentences = []
   for network in distinct(cells, 'network'):
-    for fraction in sorted({c.fraction for c in cells}):
+    for fraction in fractions(cells):
       place = take(cells, network=network, fraction=fraction)
       found = {
         row: statistic.mean
@@ -124,6 +126,21 @@ def degrees(cells: Sequence[Cell]) -> list[str]:
             'degree does not tell who forgot.'
           )
   return sentences
+
+
+def mislabelled(cells: Sequence[Cell]) -> list[str]:
+  """Which runs' accuracy on forget is against the label trained on."""
+  wrong = [
+    cell.folder.name
+    for cell in cells
+    if cell.report and cell.report['config']['forget']['kind'] == 'mislabelled'
+  ]
+  return [
+    'The forgotten examples were mislabelled: accuracy on forget is against '
+    f'the wrong label that was trained on, so low is good, in {names(found)}.'
+    for found in [list(dict.fromkeys(wrong))]
+    if found
+  ]
 
 
 def is_reference(cell: Cell) -> bool:

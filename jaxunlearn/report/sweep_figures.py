@@ -10,6 +10,7 @@ from jaxunlearn.report import panels
 from jaxunlearn.report.cells import (
   Cell,
   distinct,
+  fractions,
   measure,
   names,
   take,
@@ -47,11 +48,11 @@ def figure5(matrix: Matrix, path: Path) -> list[str] | None:
   ]
   if not any(cell.recipe == 'top_k' for cell in cells):
     return None
-  fractions = sorted({cell.fraction for cell in cells})
-  lines, columns = panels.wrapped(len(fractions))
+  ratios = fractions(cells)
+  lines, columns = panels.wrapped(len(ratios))
   figure, grid = panels.canvas(lines, columns, 1.9, sharex=True, sharey=True)
   left_out: list[str] = []
-  for fraction, axes in zip(fractions, grid, strict=False):
+  for fraction, axes in zip(ratios, grid, strict=False):
     for i, network in enumerate(distinct(cells, 'network')):
       place = take(cells, network=network, fraction=fraction)
       for over in _READINGS:
@@ -75,7 +76,7 @@ def figure5(matrix: Matrix, path: Path) -> list[str] | None:
     _star(axes, [], [], 'white', 'largest of its line')
     axes.set_title(f'{percent(fraction)} forgotten', fontsize=SMALL, pad=3)
   _square_roots(grid, {_k(cell, o) for cell in cells for o in _READINGS})
-  panels.edge(grid, len(fractions), columns, 'K')
+  panels.edge(grid, len(ratios), columns, 'K')
   figure.supylabel('acc(retain) − acc(forget), points', fontsize=SMALL + 1)
   panels.finish(figure, panels.caption(cells), path)
   if not left_out:
@@ -97,16 +98,16 @@ def figure7(matrix: Matrix, path: Path) -> list[str] | None:
   figure, grid = panels.canvas(
     *panels.wrapped(len(networks)), 1.9, sharex=True, sharey=True
   )
-  fractions = sorted({cell.fraction for cell in strategies})
+  ratios = fractions(strategies)
   for network, axes in zip(networks, grid, strict=False):
     for i, row in enumerate(rows):
       ours = take(cells, network=network, row=row)
       points = {
         100 * fraction: found
-        for fraction in fractions
+        for fraction in ratios
         if (found := measure(take(ours, fraction=fraction), 'acceleration'))
       }
-      if len(fractions) == 1:
+      if len(ratios) == 1:
         # Side by side, where there is no line to follow.
         points = {
           x + i - (len(rows) - 1) / 2: found for x, found in points.items()
@@ -119,8 +120,8 @@ def figure7(matrix: Matrix, path: Path) -> list[str] | None:
       1, color=panels.GREY, linestyle=':', linewidth=1, label='retraining'
     )
     axes.set_title(panels.short(network, 40), fontsize=SMALL, pad=3)
-    axes.set_xticks([100 * fraction for fraction in fractions])
-    axes.set_xticklabels([f'{100 * fraction:g}' for fraction in fractions])
+    axes.set_xticks([100 * fraction for fraction in ratios])
+    axes.set_xticklabels([f'{100 * fraction:g}' for fraction in ratios])
   speeds = [value(cell, 'acceleration') for cell in cells]
   if max(1, *speeds) > 10 * min(1, *speeds):
     grid[0].set_yscale('log')

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxunlearn import models
@@ -76,6 +77,34 @@ def test_bfloat16_computes_in_it_and_keeps_float32_params_and_logits(network):
   assert logits.dtype == jnp.float32
   assert (logits != whole).any()
   np.testing.assert_allclose(logits, whole, atol=0.1)
+
+
+def test_bfloat16_trains(network):
+  name, _, variables, image, _ = network
+  model = models.create(name, 7, width=SIZES[name][0], dtype=jnp.bfloat16)
+  label = jnp.array([0, 3, 6])
+
+  def loss(params, variables):
+    given = {**variables, 'params': params}
+    logits, given = model.apply(given, image, True, jax.random.key(0))
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    return losses.mean(), given
+
+  def step(variables):
+    derive = jax.value_and_grad(loss, has_aux=True)
+    (value, after), grad = derive(variables['params'], variables)
+    down = jax.tree.map(lambda p, g: p - 0.01 * g, variables['params'], grad)
+    return value, {**after, 'params': down}
+
+  step = jax.jit(step, compiler_options=QUICK)
+  found = []
+  for _ in range(4):
+    value, variables = step(variables)
+    found.append(float(value))
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
+    np.dtype('float32')
+  }
+  assert np.isfinite(found).all() and found[-1] < found[0], found
 
 
 def test_an_unknown_name_is_refused():

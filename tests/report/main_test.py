@@ -21,7 +21,9 @@ def test_a_matrix_is_drawn_and_its_files_are_told(make_matrix, capsys):
   assert main([str(folder)]) == 0
   out, err = capsys.readouterr()
   assert not err
-  names = ['tables/table2.md', 'tables/table2.csv', 'tables/table2.tex']
+  names = ['figures/accuracy.png', 'figures/curves.png', 'report.md']
+  names = [f'cells/resnet18-10-0/{x}' for x in (*names, 'report.json')]
+  names += ['tables/table2.md', 'tables/table2.csv', 'tables/table2.tex']
   names += ['figures/figure8.png', 'report.md']
   assert out.splitlines() == [str(folder / name) for name in names]
 

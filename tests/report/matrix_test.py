@@ -3,8 +3,8 @@ import json
 import pytest
 
 from jaxunlearn.errors import InputError
-from jaxunlearn.report import matrix
-from jaxunlearn.report.cells import distinct, take
+from jaxunlearn.report import matrix, paper_tables
+from jaxunlearn.report.cells import distinct, fractions, take
 
 
 def edit(path, change):
@@ -112,6 +112,63 @@ def test_what_differs_besides_seeds_and_ratio_is_part_of_the_name(make_matrix):
     'resnet18, width 16',
     'resnet18, width 64',
   ]
+
+
+def test_settings_that_end_alike_are_named_in_full(make_matrix):
+  folder = make_matrix('MIXED', seeds=(0, 1))
+
+  def tune(config):
+    for section in ('train', 'unlearn'):
+      config[section]['epochs'] = 5
+      config['matrix']['resnet18-10-1'][section]['epochs'] = 9
+
+  edit(folder / 'config.json', tune)
+  assert distinct(matrix.read(folder).cells, 'network') == [
+    'resnet18, unlearn.epochs 5, train.epochs 5',
+    'resnet18, unlearn.epochs 9, train.epochs 9',
+  ]
+
+
+def name_a_class(folder, matrices, runs):
+  for run, label in runs.items():
+    changes = {'kind': 'class', 'classes': [label]}
+
+    def ask(config, run=run, changes=changes):
+      config['forget'].setdefault('classes', [])
+      config['matrix'][run]['forget'].update(changes)
+
+    edit(folder / 'config.json', ask)
+
+    def put(report, changes=changes):
+      report['config']['forget'].update(changes)
+      report['request']['forget_fraction'] = 0.0975
+
+    matrices.change(folder, run, put)
+
+
+def test_a_class_is_named_with_the_ratio_it_comes_to(make_matrix, matrices):
+  folder = make_matrix('MIXED', seeds=(0, 1, 2))
+  runs = {'resnet18-10-0': 3, 'resnet18-10-1': 4}
+  name_a_class(folder, matrices, runs)
+  cells = matrix.read(folder).cells
+  found = {(cell.network, cell.fraction) for cell in cells}
+  assert found == {
+    ('resnet18, class, classes 3', 0.0975),
+    ('resnet18, class, classes 4', 0.0975),
+    ('resnet18', 0.1),
+  }
+
+
+def test_a_class_that_was_not_run_has_no_ratio_and_no_line(
+  make_matrix, matrices
+):
+  folder = make_matrix('MIXED', ['table2'], seeds=(0, 1))
+  name_a_class(folder, matrices, {'resnet18-10-0': 3, 'resnet18-10-1': 4})
+  (folder / 'cells' / 'resnet18-10-1' / 'report.json').unlink()
+  cells = matrix.read(folder).cells
+  assert fractions(cells) == [0.0975]
+  text = '\n'.join(str(x) for x in paper_tables.table2(matrix.read(folder)))
+  assert 'classes 3' in text and 'Not run: all of resnet18-10-1' in text
 
 
 def test_seeds_that_differ_among_themselves_are_all_named(make_matrix):

@@ -1,6 +1,6 @@
 import pytest
 
-from jaxunlearn.report import panels
+from jaxunlearn.report import matrix, panels
 
 
 def test_lines_can_be_told_apart_without_colour():
@@ -18,6 +18,30 @@ def test_panels_fit_their_grid(count):
 def test_long_names_are_shortened_and_no_formulas():
   assert panels.short('x' * 30) == 'x' * 13 + '…' + 'x' * 8
   assert panels.short('a$b') == r'a\$b'
+
+
+def test_the_caption_says_which_n_is_whose(make_matrix):
+  folder = make_matrix('MIXED', fractions=(0.05, 0.1, 0.2), seeds=(0, 1))
+  for run in ('resnet18-5-1', 'resnet18-20-1'):
+    (folder / 'cells' / run / 'report.json').unlink()
+  cells = matrix.read(folder).cells
+  caption = panels.caption(cells)
+  assert 'n = 2 (resnet18 at 10 %), else 1 seed' in caption, caption
+  assert '± one standard deviation' in caption
+  caption = panels.caption([c for c in cells if c.fraction == 0.05])
+  assert 'n = 1 seed' in caption and '±' not in caption
+
+
+def test_of_rows_with_fewer_seeds_the_caption_says_the_fewest(
+  make_matrix, matrices
+):
+  folder = make_matrix('MIXED', seeds=(0, 1, 2))
+
+  def fail(report):
+    report['models']['top_k']['failed'] = 'it diverged.'
+
+  matrices.change(folder, 'resnet18-10-0', fail)
+  assert 'n = 2 seeds' in panels.caption(matrix.read(folder).cells)
 
 
 def test_many_long_labels_stay_within_the_width(tmp_path, legible):

@@ -118,6 +118,19 @@ def test_what_did_not_converge_has_no_time_and_a_note(make_matrix, matrices):
   ]
 
 
+def test_where_some_seeds_have_no_time_its_own_n_is_said(make_matrix, matrices):
+  folder = make_matrix('MIXED', seeds=(0, 1, 2))
+  matrices.change(
+    folder,
+    'resnet18-10-0',
+    lambda r: r['models']['random_k'].update(converged_epoch=None),
+  )
+  grid = paper_tables.table2(matrix.read(folder))
+  cells = dict(zip(grid.headers, lines(grid)[1], strict=True))
+  assert cells['seconds'].endswith(' (n = 2)') and cells['n'] == '3'
+  assert '(n' not in cells['acc forget'] + cells['seconds, all']
+
+
 @pytest.mark.parametrize('state', ['failed', 'not run'])
 def test_a_row_that_is_not_there_says_so(make_matrix, state):
   folder = make_matrix('MIXED', fractions=(0.05, 0.1))
