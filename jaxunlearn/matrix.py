@@ -12,12 +12,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from jaxunlearn import probing, report, rows, settings
+from jaxunlearn import files, nested, probing, report, rows, settings
 from jaxunlearn.data import sources
 from jaxunlearn.errors import Conflict, Diverged, InputError
 from jaxunlearn.problem import Load, prepare
 from jaxunlearn.progress import Progress
-from jaxunlearn.workdir import Stage, Workdir, replace
+from jaxunlearn.workdir import Stage, Workdir
 
 __all__ = ['cells', 'run']
 
@@ -83,7 +83,7 @@ def run(
     except (InputError, jax.errors.JaxRuntimeError) as error:
       (reason, *_) = str(error).splitlines() or [type(error).__name__]
       folder.mkdir(parents=True, exist_ok=True)
-      replace(failed, json.dumps({'failed': reason}) + '\n')
+      files.write_json(failed, {'failed': reason})
       progress.end()
       progress.say(f'{name}: failed, {reason}')
     report.write_matrix(work.path)
@@ -176,7 +176,7 @@ def _check_same(folder: Path, config: Any) -> None:
     return
   wanted = json.loads(json.dumps(config.to_dict()))
   for section in ('data', 'model', 'train', 'forget'):
-    old, new = (settings.flat({section: c[section]}) for c in (made, wanted))
+    old, new = (nested.flat({section: c[section]}) for c in (made, wanted))
     for key in new:
       if key != 'data.dir' and old.get(key) != new[key]:
         raise Conflict(

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxunlearn import settings
+from jaxunlearn import nested
 from jaxunlearn.errors import Conflict, Impossible, InputError
 from jaxunlearn.problem import Problem
 from jaxunlearn.rows import Row
@@ -23,7 +23,7 @@ def stages(
 
   Rows that an earlier start finished in this workdir stay in its report.
   """
-  training = settings.flat({'train': config.train.to_dict()})
+  training = nested.flat({'train': config.train.to_dict()})
   if config.original.checkpoint:
     path = Path(config.original.checkpoint).expanduser().absolute()
     if path.is_relative_to(work.path):
@@ -39,7 +39,7 @@ def stages(
   if config.reference == 'retrain':
     found['retrained'] = work.stage('retrained', facts | training)
   for row in rows:
-    own = settings.flat({'recipes': {row.name: dict(row.settings)}})
+    own = nested.flat({'recipes': {row.name: dict(row.settings)}})
     recipe = {f'recipes.{row.name}.name': row.recipe}
     alone = training if row.method is None else {}
     found[row.name] = work.stage(

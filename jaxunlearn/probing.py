@@ -11,12 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxunlearn import checks
+from jaxunlearn import checks, files
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import spd_gan
 from jaxunlearn.problem import Run, named_key
-from jaxunlearn.workdir import replace
 
 __all__ = ['ask', 'check']
 
@@ -116,8 +115,7 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   found = {**values, 'against': against}
   path.parent.mkdir(parents=True, exist_ok=True)
   _save(path.with_suffix('.npz'), shown)
-  text = json.dumps({'made_from': made_from, 'found': found}, indent=1)
-  replace(path, text + '\n')
+  files.write_json(path, {'made_from': made_from, 'found': found})
   return found
 
 
@@ -163,4 +161,4 @@ def _spd_gan(
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
   content = io.BytesIO()
   np.savez_compressed(content, **arrays)
-  replace(path, content.getvalue())
+  files.replace(path, content.getvalue())

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxunlearn import fingerprint, settings
+from jaxunlearn import fingerprint, nested, settings
 from jaxunlearn.data import requests, sources, splits
 from jaxunlearn.errors import InputError
 from jaxunlearn.progress import Progress
@@ -129,7 +129,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
       **{f'data.{k}': data[k] for k in ('num_train', 'num_test', 'seed')},
       'data.mean': mean,
       'data.std': std,
-      **settings.flat({'model': config.model.to_dict()}),
+      **nested.flat({'model': config.model.to_dict()}),
       'forget.kind': request.kind,
       **{f'forget.{name}': forget[name] for name in depends},
     },

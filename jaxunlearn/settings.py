@@ -2,16 +2,15 @@
 
 import functools
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn import checks, models
+from jaxunlearn import checks, models, nested
 from jaxunlearn.errors import InputError
 
-__all__ = ['check', 'flat', 'network', 'optimizer']
+__all__ = ['check', 'network', 'optimizer']
 
 _SEED = (0, 2**32 - 1)
 _MANY = 10_000_000
@@ -50,7 +49,7 @@ def check(config: Any) -> None:
   Raises:
     InputError: names the first setting that is wrong, and what is right.
   """
-  values = flat(config.to_dict())
+  values = nested.flat(config.to_dict())
   for name, bounds in _RANGES.items():
     checks.in_range(name, values.get(name), *bounds)
   for name, choices in _CHOICES.items():
@@ -115,17 +114,6 @@ def network(
   """The network of `config.model`, behind the normalisation."""
   how = config.model
   return _network(how.name, how.width, how.dtype, num_classes, mean, std)
-
-
-def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """{'a': {'b': 1}} as {'a.b': 1}."""
-  found = {}
-  for name, value in tree.items():
-    if isinstance(value, Mapping):
-      found |= flat(value, f'{prefix}{name}.')
-    else:
-      found[f'{prefix}{name}'] = value
-  return found
 
 
 # One object for one network: what is compiled of it is found again.

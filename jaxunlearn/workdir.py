@@ -1,7 +1,6 @@
 """The workdir: the whole truth of a run, stage by stage, on disk."""
 
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -10,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxunlearn import fingerprint
+from jaxunlearn import files, fingerprint
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.types import Mask, Variables
 
-__all__ = ['Stage', 'Workdir', 'replace']
+__all__ = ['Stage', 'Workdir']
 
 
 class Stage:
@@ -65,7 +64,7 @@ class Stage:
     """What a finished stage was made from, as it was written then."""
     result = self.result()
     if not isinstance(result.get('made_from'), dict):
-      raise _damaged(self.path / 'result.json')
+      raise files.damaged(self.path / 'result.json')
     return result['made_from']
 
   @property
@@ -88,7 +87,7 @@ class Stage:
     np.savez(making / 'logits.npz', **logits)
     sha256 = fingerprint.sha256(variables)
     content = {'made_from': self.made_from, 'checkpoint_sha256': sha256}
-    _write_json(making / 'result.json', {**content, **result})
+    files.write_json(making / 'result.json', {**content, **result})
     making.rename(self.path)
 
   def fail(self, result: Mapping[str, Any]) -> None:
@@ -98,7 +97,9 @@ class Stage:
     """
     making = self._making()
     making.mkdir(parents=True)
-    _write_json(making / 'result.json', {'made_from': self.made_from, **result})
+    files.write_json(
+      making / 'result.json', {'made_from': self.made_from, **result}
+    )
     making.rename(self.path)
 
   def retry(self) -> None:
@@ -115,7 +116,7 @@ class Stage:
 
   def result(self) -> dict[str, Any]:
     """What was measured."""
-    return _read_json(self.path / 'result.json')
+    return files.read_json(self.path / 'result.json')
 
   def variables(self, like: Variables) -> Variables:
     """The model.
@@ -145,12 +146,12 @@ class Stage:
       ):
         return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-      raise _damaged(self.path / 'logits.npz') from error
+      raise files.damaged(self.path / 'logits.npz') from error
 
   def forget(self, facts: Mapping[str, Any]) -> None:
     """Removes all but the numbers, and adds `facts` to them."""
     result = {**self.result(), **facts}
-    _write_json(self.path / 'result.json', result)
+    files.write_json(self.path / 'result.json', result)
     for entry in self.path.iterdir():
       if entry.name != 'result.json':
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -195,7 +196,7 @@ class Workdir:
 
   def write_config(self, config: Mapping[str, Any]) -> None:
     """Writes config.json."""
-    _write_json(self.path / 'config.json', config)
+    files.write_json(self.path / 'config.json', config)
 
   def log(self, line: Mapping[str, Any]) -> None:
     """Adds a line to metrics.jsonl."""
@@ -220,7 +221,7 @@ class Workdir:
     """Removes the lines of a model that is to be made again."""
     kept = [line for line in self.history() if line['model'] != model]
     text = ''.join(json.dumps(line) + '\n' for line in kept)
-    replace(self.path / 'metrics.jsonl', text)
+    files.replace(self.path / 'metrics.jsonl', text)
 
   def save_last_good(self, name: str, variables: Variables) -> Path:
     """Keeps the model of the last epoch before training diverged."""
@@ -250,30 +251,3 @@ def _by_path(mask: Mask) -> dict[str, np.ndarray]:
 def _short(value: Any) -> str:
   text = 'not set' if value is None else str(value)
   return text if len(text) <= 60 else f'{text[:57]}...'
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-  try:
-    content = json.loads(path.read_text('utf-8'))
-  except (OSError, ValueError) as error:
-    raise _damaged(path) from error
-  if not isinstance(content, dict):
-    raise _damaged(path)
-  return content
-
-
-def _damaged(path: Path) -> InputError:
-  return InputError(f'{path} is damaged: remove {path.parent} and start again.')
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-  replace(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
-
-
-def replace(path: Path, content: str | bytes) -> None:
-  """Writes a file whole or not at all."""
-  if isinstance(content, str):
-    content = content.encode()
-  partial = path.with_name(f'.{path.name}.partial')
-  partial.write_bytes(content)
-  os.replace(partial, path)

@@ -15,6 +15,7 @@ from configs.paper import settings
 def get_config(size: str = settings.FULL) -> ConfigDict:
   """Four networks at 20 %."""
   config = settings.base(size)
+  config.reference = 'none'
   config.recipes = common.rows(
     {'top_k': settings.top_k(45), 'random_k': settings.random_k()}
   )

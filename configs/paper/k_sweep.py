@@ -22,6 +22,7 @@ K = {
 def get_config(size: str = settings.FULL) -> ConfigDict:
   """Four networks."""
   config = settings.base(size)
+  config.reference = 'none'
   if size == settings.FULL:
     config.unlearn.epochs = 100
   config.recipes = common.rows(

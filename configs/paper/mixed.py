@@ -15,6 +15,7 @@ from configs.paper import settings
 def get_config(size: str = settings.FULL) -> ConfigDict:
   """Four networks at four ratios."""
   config = settings.base(size)
+  config.reference = 'none'
   if size == settings.FULL:
     config.unlearn.epochs = 100
   config.recipes = common.rows(

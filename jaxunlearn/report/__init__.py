@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxunlearn.errors import InputError
+from jaxunlearn.files import read_json, read_lines, replace
 from jaxunlearn.report import figures, schema, tables
-from jaxunlearn.report.files import read_json, read_lines, write_text
 from jaxunlearn.report.paper import check_paper, write_matrix
 
 __all__ = ['check_paper', 'redraw', 'write', 'write_matrix']
@@ -32,10 +32,10 @@ def write(
   folder = Path(folder)
   names = figures.draw(report, history, folder / 'figures')
   drawn = [f'figures/{name}' for name in names]
-  write_text(folder / 'report.md', tables.markdown(report, drawn))
+  replace(folder / 'report.md', tables.markdown(report, drawn))
   strict = json.dumps(report, allow_nan=False, ensure_ascii=False, indent=1)
   # Last, so that where report.json is, the rest is.
-  write_text(folder / 'report.json', strict + '\n')
+  replace(folder / 'report.json', strict + '\n')
   return [folder / name for name in (*drawn, 'report.md', 'report.json')]
 
 

@@ -66,11 +66,14 @@ def _courses(
   ]
   if not cells:
     return None
-  networks = distinct(cells, 'network')
-  ratios = fractions(cells)
-  places = [(n, f) for n in networks for f in ratios]
-  lines, columns = len(networks), len(ratios)
-  if 1 in (lines, columns):
+  # Those too that are not run yet, so that each keeps its place.
+  places = [
+    (network, ratio)
+    for network in distinct(matrix.cells, 'network')
+    for ratio in fractions(take(matrix.cells, network=network))
+  ]
+  lines, columns = (len(set(side)) for side in zip(*places, strict=True))
+  if 1 in (lines, columns) or len(places) < lines * columns:
     lines, columns = panels.wrapped(len(places))
   height = 1.3 if columns > 3 else 1.8
   figure, grid = panels.canvas(lines, columns, height, sharex=True, sharey=True)

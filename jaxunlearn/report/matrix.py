@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxunlearn import nested
 from jaxunlearn.errors import InputError
+from jaxunlearn.files import read_json, read_lines
 from jaxunlearn.report import schema
 from jaxunlearn.report.cells import Cell
-from jaxunlearn.report.files import read_json, read_lines
 
 __all__ = ['Matrix', 'read']
 
@@ -47,8 +48,8 @@ def read(workdir: str | Path) -> Matrix:
   ):
     raise InputError(f'{folder / "config.json"} holds no matrix of runs.')
   shared = {k: v for k, v in config.items() if k not in ('matrix', 'paper')}
-  configs = {name: _merge(shared, own) for name, own in matrix.items()}
-  flat = {name: _flat(x) for name, x in configs.items()}
+  configs = {name: nested.merge(shared, own) for name, own in matrix.items()}
+  flat = {name: nested.flat(x) for name, x in configs.items()}
   for name, settings in flat.items():
     for key in ('model.name', 'forget.kind', 'forget.fraction'):
       if key not in settings:
@@ -204,23 +205,3 @@ def _brief(key: str, among: list[str]) -> str:
 def _plain(value: Any) -> str:
   """A value; a list without its brackets."""
   return ' '.join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """{'a': {'b': 1}} as {'a.b': 1}."""
-  found = {}
-  for name, item in tree.items():
-    if isinstance(item, Mapping):
-      found |= _flat(item, f'{prefix}{name}.')
-    else:
-      found[f'{prefix}{name}'] = item
-  return found
-
-
-def _merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict:
-  """The tree with the nested changes."""
-  merged = dict(tree)
-  for name, item in changes.items():
-    both = isinstance(item, Mapping) and isinstance(merged.get(name), Mapping)
-    merged[name] = _merge(merged[name], item) if both else item
-  return merged

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from jaxunlearn.errors import InputError
+from jaxunlearn.files import replace
 from jaxunlearn.report import (
   curve_figures,
   degree_figures,
@@ -13,7 +14,6 @@ from jaxunlearn.report import (
   paper_words,
   sweep_figures,
 )
-from jaxunlearn.report.files import write_text
 from jaxunlearn.report.grids import Grid, escape
 from jaxunlearn.report.matrix import Matrix
 
@@ -73,7 +73,7 @@ def write_matrix(workdir: str | Path) -> list[Path]:
         files.append(path)
       figures.append(_figure(name, notes))
   page = found.folder / 'report.md'
-  write_text(page, _page(found, tables, figures))
+  replace(page, _page(found, tables, figures))
   return [*files, page]
 
 
@@ -99,7 +99,7 @@ def _write_table(grid: Grid, folder: Path) -> list[Path]:
     'tex': grids.latex(grid),
   }
   for suffix, text in texts.items():
-    write_text(folder / f'{grid.name}.{suffix}', text)
+    replace(folder / f'{grid.name}.{suffix}', text)
   return [folder / f'{grid.name}.{suffix}' for suffix in texts]
 
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 
 from jaxunlearn.report import curve_figures, matrix, panels
@@ -96,6 +98,20 @@ def test_figure_8_is_a_grid_of_networks_and_ratios(
   # A run that is missing leaves its panel empty, in its place.
   assert last.get_title() == 'googlenet, 20 %' and not lines(last)['top_k'][0]
   legible(figure)
+
+
+def test_ratios_that_a_network_has_not_take_no_room(make_matrix, figure_of):
+  folder = make_matrix('MIXED', networks=2, fractions=(0.05, 0.1, 0.2))
+  config = json.loads((folder / 'config.json').read_text())
+  for percent in (5, 20):
+    del config['matrix'][f'vgg19-{percent}-0']
+  (folder / 'config.json').write_text(json.dumps(config))
+  figure, _ = figure_of(curve_figures.figure8, folder)
+  titles = [axes.get_title() for axes in shown(figure)]
+  assert titles == [
+    *(f'resnet18, {percent} % forgotten' for percent in (5, 10, 20)),
+    'vgg19, 10 % forgotten',
+  ]
 
 
 def test_rows_are_found_by_recipe_and_not_by_name(make_matrix, figure_of):

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from jaxunlearn import files
 from jaxunlearn.errors import InputError
-from jaxunlearn.report import files
 
 
 def test_lines_are_read_and_none_where_there_is_no_file(tmp_path):
@@ -34,12 +34,12 @@ def test_an_object_is_wanted(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
   path = tmp_path / 'x.md'
-  files.write_text(path, 'old')
+  files.replace(path, 'old')
 
   def fail(source, target):
     raise OSError('disk full')
 
   monkeypatch.setattr(os, 'replace', fail)
   with pytest.raises(OSError, match='disk full'):
-    files.write_text(path, 'new')
+    files.replace(path, 'new')
   assert path.read_text() == 'old'

@@ -1,13 +1,14 @@
-"""A workdir's files: read with a sentence for what is wrong, written whole."""
+"""Files of a workdir: read with a sentence for what is wrong, written whole."""
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxunlearn.errors import InputError
 
-__all__ = ['read_json', 'read_lines', 'write_text']
+__all__ = ['damaged', 'read_json', 'read_lines', 'replace', 'write_json']
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -19,9 +20,9 @@ def read_json(path: Path) -> dict[str, Any]:
   try:
     content = json.loads(path.read_text('utf-8'))
   except (OSError, ValueError) as error:
-    raise _damaged(path) from error
+    raise damaged(path) from error
   if not isinstance(content, dict):
-    raise _damaged(path)
+    raise damaged(path)
   return content
 
 
@@ -36,22 +37,30 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
   try:
     lines = [json.loads(x) for x in path.read_text('utf-8').splitlines()]
   except (OSError, ValueError) as error:
-    raise _damaged(path) from error
+    raise damaged(path) from error
   if not all(
     isinstance(x, dict) and {'model', 'epoch'} <= set(x) for x in lines
   ):
-    raise _damaged(path)
+    raise damaged(path)
   return lines
 
 
-def write_text(path: Path, text: str) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+  """Writes an object as JSON; a number that is not finite is refused."""
+  replace(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
+
+
+def replace(path: Path, content: str | bytes) -> None:
   """Writes a file whole or not at all."""
+  if isinstance(content, str):
+    content = content.encode()
   partial = path.with_name(f'.{path.name}.partial')
-  partial.write_text(text, encoding='utf-8')
+  partial.write_bytes(content)
   os.replace(partial, path)
 
 
-def _damaged(path: Path) -> InputError:
+def damaged(path: Path) -> InputError:
+  """What to say of a file that cannot be used: its folder is made again."""
   return InputError(
     f'{path} is damaged: remove {path.parent} and run the experiment again.'
   )
