@@ -11,8 +11,12 @@ from jaxunlearn.errors import InputError
 __all__ = ['damaged', 'read_json', 'read_lines', 'replace', 'write_json']
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, remove: Path | None = None) -> dict[str, Any]:
   """The object that a JSON file holds.
+
+  Args:
+    path: of the file.
+    remove: what a new start makes again; the file by default.
 
   Raises:
     InputError: the file cannot be read, or holds no object of JSON.
@@ -20,9 +24,9 @@ def read_json(path: Path) -> dict[str, Any]:
   try:
     content = json.loads(path.read_text('utf-8'))
   except (OSError, ValueError) as error:
-    raise damaged(path) from error
+    raise damaged(path, remove) from error
   if not isinstance(content, dict):
-    raise damaged(path)
+    raise damaged(path, remove)
   return content
 
 
@@ -59,8 +63,8 @@ def replace(path: Path, content: str | bytes) -> None:
   os.replace(partial, path)
 
 
-def damaged(path: Path) -> InputError:
-  """What to say of a file that cannot be used: its folder is made again."""
+def damaged(path: Path, remove: Path | None = None) -> InputError:
+  """What to say of a file that cannot be used, and what to do."""
   return InputError(
-    f'{path} is damaged: remove {path.parent} and run the experiment again.'
+    f'{path} is damaged: remove {remove or path} and run the experiment again.'
   )

@@ -34,6 +34,7 @@ def run(
 ) -> dict[str, Any]:
   """Runs every cell that is not finished, then draws what they gave together.
 
+  Cells, tables and figures of an earlier matrix in this workdir stay.
   Cells of the same data, network and training share one original, which lies
   in originals/. A cell that fails says why in failed.json and stops no other.
 
@@ -62,7 +63,7 @@ def run(
     if _finished(folder, own) is None:
       _check_same(folder, own)
       _try(name, lambda own=own: prepare(own, load))
-  work.write_config(config.to_dict())
+  work.write_config(_with_earlier(work.path, config))
   reports, broken = {}, {}
   for number, (name, own) in enumerate(planned.items(), start=1):
     folder = work.path / 'cells' / name
@@ -113,6 +114,21 @@ def cells(config: Any) -> dict[str, Any]:
       _try(name, lambda own=own, check=check: check(own))
     found[name] = own
   return found
+
+
+def _with_earlier(folder: Path, config: Any) -> dict[str, Any]:
+  """The config, with what an earlier matrix of the workdir left besides."""
+  wanted, path = config.to_dict(), folder / 'config.json'
+  earlier = files.read_json(path) if path.exists() else {}
+  if not earlier.get('matrix'):
+    return wanted
+  cells = {
+    name: own
+    for name, own in earlier['matrix'].items()
+    if (folder / 'cells' / name / 'report.json').is_file()
+  }
+  drawn = dict.fromkeys((*earlier['paper'], *wanted['paper']))
+  return wanted | {'matrix': cells | wanted['matrix'], 'paper': tuple(drawn)}
 
 
 def _try(name: str, part: Callable[[], Any]) -> None:

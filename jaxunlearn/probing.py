@@ -55,7 +55,8 @@ def ask(run: Run) -> dict[str, dict[str, Any]]:
   """Asks every probe about every model that could be made.
 
   A model is held against the original; a second retraining against the first,
-  where there is one, because the two differ by chance alone.
+  where there is one, because the two differ by chance alone. What an earlier
+  start asked in this workdir stays in its report.
 
   Returns:
     {model: {probe: {name: value}}}.
@@ -68,7 +69,7 @@ def ask(run: Run) -> dict[str, dict[str, Any]]:
     again = result['recipe'] == 'retrain' and name != 'retrained'
     first = again and 'retrained' in run.stages
     against = 'retrained' if first else 'original'
-    found[name] = {
+    found[name] = _earlier(run, name, against) | {
       probe: _kept(run, probe, name, against) for probe in run.config.probes
     }
   return found
@@ -87,10 +88,7 @@ def _defaults() -> dict[str, Any]:
 def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   """The answer that is on disk, or a new one."""
   settings = _defaults() | run.config.probes[probe].to_dict()
-  hashes = {
-    model: run.stages[model].result()['checkpoint_sha256']
-    for model in (name, against)
-  }
+  hashes = _hashes(run, name, against)
   made_from = json.loads(json.dumps({**settings, **hashes}))
   path = run.work.path / 'probes' / probe / f'{name}.json'
   if path.is_file():
@@ -117,6 +115,22 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   _save(path.with_suffix('.npz'), shown)
   files.write_json(path, {'made_from': made_from, 'found': found})
   return found
+
+
+def _earlier(run: Run, name: str, against: str) -> dict[str, dict[str, Any]]:
+  """The answers about these models that are on disk."""
+  found = {}
+  for path in sorted(run.work.path.glob(f'probes/*/{name}.json')):
+    before = _read(path)
+    if _hashes(run, name, against).items() <= before['made_from'].items():
+      found[path.parent.name] = before['found']
+  return found
+
+
+def _hashes(run: Run, *names: str) -> dict[str, str]:
+  return {
+    name: run.stages[name].result()['checkpoint_sha256'] for name in names
+  }
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Stage:
     """What a finished stage was made from, as it was written then."""
     result = self.result()
     if not isinstance(result.get('made_from'), dict):
-      raise files.damaged(self.path / 'result.json')
+      raise files.damaged(self.path / 'result.json', self.path)
     return result['made_from']
 
   @property
@@ -116,7 +116,7 @@ class Stage:
 
   def result(self) -> dict[str, Any]:
     """What was measured."""
-    return files.read_json(self.path / 'result.json')
+    return files.read_json(self.path / 'result.json', self.path)
 
   def variables(self, like: Variables) -> Variables:
     """The model.
@@ -146,7 +146,7 @@ class Stage:
       ):
         return dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-      raise files.damaged(self.path / 'logits.npz') from error
+      raise files.damaged(self.path / 'logits.npz', self.path) from error
 
   def forget(self, facts: Mapping[str, Any]) -> None:
     """Removes all but the numbers, and adds `facts` to them."""

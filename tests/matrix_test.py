@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from configs import common
-from jaxunlearn import experiment, making, report
+from jaxunlearn import experiment, making, probing, report
 from jaxunlearn.errors import InputError
 from jaxunlearn.progress import Progress
 
@@ -219,6 +219,48 @@ def test_what_ran_out_of_memory_is_tried_again(tmp_path, monkeypatch):
   monkeypatch.setattr(making, 'row', row)
   reports, _ = run(made, tmp_path)
   assert 'failed' not in reports['one']['models']['random_k']
+
+
+def test_another_matrix_in_a_workdir_adds_to_it(
+  finished, tmp_path, monkeypatch
+):
+  _, before, _ = finished
+  shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+  made = config(
+    {'ten': CELLS['ten']},
+    {'random_k': ROWS['random_k'], 'late': {'name': 'finetune'}},
+    probes={'spd_gan': {'num_steps': 2, 'width': 4}},
+  ).unlock()
+  made.paper = ('table2', 'degrees')
+  reports, _ = run(made.lock(), tmp_path)
+  assert list(reports) == ['ten']
+  models = reports['ten']['models']
+  assert models.keys() == before['ten']['models'].keys() | {'late'}
+  for name, values in before['ten']['models'].items():
+    assert models[name]['checkpoint_sha256'] == values['checkpoint_sha256']
+  assert all('spd_gan' in values['probes'] for values in models.values())
+  page = (tmp_path / 'report.md').read_text()
+  assert 'runs: 3, of which 3 finished' in page
+  # And the first once more: what was asked stays, and is not asked again.
+  monkeypatch.setattr(probing, '_spd_gan', None)
+  again, said = run(config(CELLS), tmp_path)
+  assert 'compiling' not in said
+  models = again['ten']['models']
+  assert 'late' in models and models['late']['probes']
+  drawn = json.loads((tmp_path / 'config.json').read_text())['paper']
+  assert {'table2', 'degrees'} <= set(drawn)
+
+
+def test_cells_that_were_never_run_may_be_dropped(tmp_path, monkeypatch):
+  def stop(*args):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(making, 'original', stop)
+  for cells in ({'one': {}, 'two': {'forget': {'fraction': 0.2}}}, {'one': {}}):
+    with pytest.raises(KeyboardInterrupt):
+      run(config(cells), tmp_path)
+    kept = json.loads((tmp_path / 'config.json').read_text())['matrix']
+    assert list(kept) == list(cells)
 
 
 def test_results_of_other_settings_are_not_drawn_as_new(tmp_path):
