@@ -16,7 +16,7 @@ from jaxunlearn import (
   summary,
 )
 from jaxunlearn.data import sources
-from jaxunlearn.errors import Diverged, Impossible
+from jaxunlearn.errors import Diverged, Impossible, InputError
 from jaxunlearn.problem import Load, Run, prepare
 from jaxunlearn.progress import Progress
 from jaxunlearn.workdir import Workdir
@@ -64,10 +64,15 @@ def _run(
   wanted = rows.rows(config)
   problem = prepare(config, load)
   work = Workdir(workdir)
+  if (work.path / 'cells').exists():
+    raise InputError(
+      f'{work.path} holds a matrix of runs: choose another --workdir.'
+    )
   stages = plan.stages(config, wanted, problem, work)
   this = Run(config, problem, work, stages, progress)
   for stage in stages.values():
     stage.retry()
+  probing.check_made(config, work.path)
   done = [name for name, stage in stages.items() if stage.finished]
   missing = [row for row in wanted if row.name not in done]
   for row in () if go_on else missing:

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from jaxunlearn import files, nested, probing, report, rows, settings
+from jaxunlearn import files, nested, plan, probing, report, rows, settings
 from jaxunlearn.data import sources
 from jaxunlearn.errors import Conflict, Diverged, InputError
 from jaxunlearn.problem import Load, prepare
@@ -34,7 +34,8 @@ def run(
 ) -> dict[str, Any]:
   """Runs every cell that is not finished, then draws what they gave together.
 
-  Cells, tables and figures of an earlier matrix in this workdir stay.
+  A workdir may serve several configs, so that cells of one name share what they
+  need; the report is of the last.
   Cells of the same data, network and training share one original, which lies
   in originals/. A cell that fails says why in failed.json and stops no other.
 
@@ -50,40 +51,46 @@ def run(
     {cell: report}, None for one that failed.
 
   Raises:
-    InputError: a mistake in the config, before anything is trained.
-    Conflict: a cell was made with other settings.
+    InputError: a mistake in the config or the workdir.
+    Conflict: a cell was made with other settings. Both before anything is
+      trained or written.
   """
   work = Workdir(workdir)
+  if (work.path / 'original').exists():
+    raise InputError(
+      f'{work.path} holds a run that is no matrix: choose another --workdir.'
+    )
   planned = cells(config)
+  folders = {name: work.path / 'cells' / name for name in planned}
   # The cells are of one data set or two, which take a while to read.
   load = functools.lru_cache(maxsize=1)(sources.load)
   report.check_paper(config.paper)
+  report.check_cells({name: own.to_dict() for name, own in planned.items()})
   for name, own in planned.items():
-    folder = work.path / 'cells' / name
-    if _finished(folder, own) is None:
-      _check_same(folder, own)
+    if _finished(folders[name], own) is None:
       _try(name, lambda own=own: prepare(own, load))
-  work.write_config(_with_earlier(work.path, config))
+      _check_made(own, work.path / _ORIGINALS, folders[name], load)
+  work.write_config(config.to_dict())
   reports, broken = {}, {}
   for number, (name, own) in enumerate(planned.items(), start=1):
-    folder = work.path / 'cells' / name
-    failed = folder / 'failed.json'
+    failed = folders[name] / 'failed.json'
     failed.unlink(missing_ok=True)
-    reports[name] = _finished(folder, own)
+    reports[name] = _finished(folders[name], own)
     if reports[name] is not None:
       progress.say(f'cell {number} of {len(planned)}: {name}, done before')
       continue
     progress.say(f'cell {number} of {len(planned)}: {name}')
     try:
-      own = _with_original(
-        own, work.path / _ORIGINALS, broken, make_original, progress, load
-      )
-      reports[name] = run_cell(own, folder, progress, load)
+      if not own.original.checkpoint:
+        alone, original = _shared(own, work.path / _ORIGINALS)
+        _make_once(alone, original, broken, make_original, progress, load)
+        own = _with_original(own, original)
+      reports[name] = run_cell(own, folders[name], progress, load)
     except Conflict:
       raise
     except (InputError, jax.errors.JaxRuntimeError) as error:
       (reason, *_) = str(error).splitlines() or [type(error).__name__]
-      folder.mkdir(parents=True, exist_ok=True)
+      failed.parent.mkdir(parents=True, exist_ok=True)
       files.write_json(failed, {'failed': reason})
       progress.end()
       progress.say(f'{name}: failed, {reason}')
@@ -116,21 +123,6 @@ def cells(config: Any) -> dict[str, Any]:
   return found
 
 
-def _with_earlier(folder: Path, config: Any) -> dict[str, Any]:
-  """The config, with what an earlier matrix of the workdir left besides."""
-  wanted, path = config.to_dict(), folder / 'config.json'
-  earlier = files.read_json(path) if path.exists() else {}
-  if not earlier.get('matrix'):
-    return wanted
-  cells = {
-    name: own
-    for name, own in earlier['matrix'].items()
-    if (folder / 'cells' / name / 'report.json').is_file()
-  }
-  drawn = dict.fromkeys((*earlier['paper'], *wanted['paper']))
-  return wanted | {'matrix': cells | wanted['matrix'], 'paper': tuple(drawn)}
-
-
 def _try(name: str, part: Callable[[], Any]) -> None:
   """Names the cell in which a mistake is."""
   try:
@@ -149,17 +141,8 @@ def _without_matrix(config: Any) -> Any:
   return own
 
 
-def _with_original(
-  config: Any,
-  folder: Path,
-  broken: dict[str, str],
-  make: Make,
-  progress: Progress,
-  load: Load,
-) -> Any:
-  """The config of a cell, with the original that it shares, made if need be."""
-  if config.original.checkpoint:
-    return config
+def _shared(config: Any, folder: Path) -> tuple[Any, Path]:
+  """The config that makes a cell's original, and where that lies."""
   alone = copy.deepcopy(config)
   alone.reference = 'none'
   if config.forget.kind != 'mislabelled':
@@ -170,26 +153,44 @@ def _with_original(
   parts = {k: alone[k].to_dict() for k in ('data', 'model', 'train', 'forget')}
   del parts['data']['dir']
   digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-  name = f'{config.model.name}-{digest.hexdigest()[:8]}'
-  if name in broken:
-    raise Diverged(broken[name])
+  return alone, folder / f'{config.model.name}-{digest.hexdigest()[:8]}'
+
+
+def _make_once(
+  alone: Any,
+  original: Path,
+  broken: dict[str, str],
+  make: Make,
+  progress: Progress,
+  load: Load,
+) -> None:
+  """Makes an original where it is missing; one that diverged is in `broken`."""
+  if original.name in broken:
+    raise Diverged(broken[original.name])
   try:
-    make(alone, folder / name, progress, load)
+    make(alone, original, progress, load)
   except Diverged as error:
-    broken[name] = str(error)
+    broken[original.name] = str(error)
     raise
+
+
+def _with_original(config: Any, original: Path) -> Any:
+  """The config of a cell, with the original that it shares."""
   own = copy.deepcopy(config)
-  own.original.checkpoint = str(folder / name)
+  own.original.checkpoint = str(original)
   own.recipes = ConfigDict(config.recipes.to_dict(), sort_keys=False)
   return own
 
 
-def _check_same(folder: Path, config: Any) -> None:
-  """Checks that a cell was begun with the same problem and training."""
-  try:
-    made = json.loads((folder / 'config.json').read_text('utf-8'))
-  except (OSError, ValueError):
+def _check_made(config: Any, originals: Path, folder: Path, load: Load) -> None:
+  """Checks that nothing of an unfinished cell was made in another way.
+
+  Raises:
+    Conflict: names the first setting.
+  """
+  if not (folder / 'config.json').exists():
     return
+  made = files.read_json(folder / 'config.json')
   wanted = json.loads(json.dumps(config.to_dict()))
   for section in ('data', 'model', 'train', 'forget'):
     old, new = (nested.flat({section: c[section]}) for c in (made, wanted))
@@ -199,25 +200,34 @@ def _check_same(folder: Path, config: Any) -> None:
           f'{key} is {new[key]}, but {folder} was made with {old.get(key)}: '
           'choose another --workdir, or remove that folder.'
         )
+  if not config.original.checkpoint:
+    _, original = _shared(config, originals)
+    if not original.exists():
+      return
+    config = _with_original(config, original)
+  problem, wanted = prepare(config, load), rows.rows(config)
+  for stage in plan.stages(config, wanted, problem, Workdir(folder)).values():
+    stage.retry()
+    stage.check()
+  probing.check_made(config, folder)
 
 
 def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
   """The report of a cell, if all that it is made of is there."""
-  try:
-    made = json.loads((folder / 'report.json').read_text('utf-8'))
-    checkpoint = made['config']['original']['checkpoint']
-  except (OSError, ValueError, KeyError, TypeError):
+  if not (folder / 'report.json').is_file():
     return None
+  made = files.read_json(folder / 'report.json')
   wanted = json.loads(json.dumps(config.to_dict()))
-  shared = Path(checkpoint).parent.name == _ORIGINALS
-  if shared and not wanted['original']['checkpoint']:
+  checkpoint = made.get('config', {}).get('original', {}).get('checkpoint', '')
+  own = wanted['original']['checkpoint']
+  if not own and Path(checkpoint).parent.name == _ORIGINALS:
     wanted['original']['checkpoint'] = checkpoint
   parts = ['original', *(f'unlearned/{row}' for row in config.recipes)]
   if config.reference == 'retrain':
     parts.append('retrained')
   results = [folder / part / 'result.json' for part in parts]
-  whole = all(path.is_file() for path in results)
-  if made['config'] != wanted or not whole:
+  if made.get('config') != wanted or not all(x.is_file() for x in results):
     return None
-  again = any(json.loads(p.read_text('utf-8')).get('again') for p in results)
-  return None if again else made
+  if any(files.read_json(x, x.parent).get('again') for x in results):
+    return None
+  return made if probing.answered(made, folder) else None

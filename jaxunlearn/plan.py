@@ -21,7 +21,8 @@ def stages(
 ) -> dict[str, Stage]:
   """The stages of a run, each with all that it is made from.
 
-  Rows that an earlier start finished in this workdir stay in its report.
+  Rows and the retrained that an earlier start finished in this workdir stay in
+  its report.
   """
   training = nested.flat({'train': config.train.to_dict()})
   if config.original.checkpoint:
@@ -36,7 +37,8 @@ def stages(
     source = training
   facts = problem.facts
   found = {'original': work.stage('original', facts | source)}
-  if config.reference == 'retrain':
+  made = (work.path / 'retrained' / 'result.json').is_file()
+  if made or config.reference == 'retrain':
     found['retrained'] = work.stage('retrained', facts | training)
   for row in rows:
     own = nested.flat({'recipes': {row.name: dict(row.settings)}})

@@ -17,7 +17,7 @@ from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import spd_gan
 from jaxunlearn.problem import Run, named_key
 
-__all__ = ['ask', 'check']
+__all__ = ['answered', 'ask', 'check', 'check_made']
 
 _RANGES = {
   'num_steps': (1, 10_000_000),
@@ -49,6 +49,35 @@ def check(config: Any) -> None:
         )
       checks.kind(name, value, type(known[key]))
       checks.in_range(name, value, *_RANGES[key])
+
+
+def check_made(config: Any, folder: Path) -> None:
+  """Checks that what a workdir's models were asked is what is asked now.
+
+  Raises:
+    Conflict: names the first setting that differs.
+    InputError: an answer is damaged.
+  """
+  for probe, own in config.probes.to_dict().items():
+    settings = _defaults() | own
+    for path in sorted(folder.glob(f'probes/{probe}/*.json')):
+      before = _read(path)['made_from']
+      for key, value in json.loads(json.dumps(settings)).items():
+        if before.get(key) != value:
+          raise Conflict(
+            f'probes.{probe}.{key} is {value}, but {path} was made with '
+            f'{before.get(key)}: choose another --workdir, or remove '
+            f'{path.parent}.'
+          )
+
+
+def answered(report: Mapping[str, Any], folder: Path) -> bool:
+  """Whether no probe of a report is to be asked again, because it failed."""
+  return all(
+    'failed' not in found or (folder / f'probes/{probe}/{name}.json').exists()
+    for name, values in report['models'].items()
+    for probe, found in values['probes'].items()
+  )
 
 
 def ask(run: Run) -> dict[str, dict[str, Any]]:
@@ -93,13 +122,6 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   path = run.work.path / 'probes' / probe / f'{name}.json'
   if path.is_file():
     before = _read(path)
-    for key in settings:
-      if before['made_from'].get(key) != made_from[key]:
-        raise Conflict(
-          f'probes.{probe}.{key} is {made_from[key]}, but {path} was made with '
-          f'{before["made_from"].get(key)}: choose another --workdir, or '
-          'remove that file.'
-        )
     if before['made_from'] == made_from:
       return before['found']
   run.progress.say(f'{name}: asking {probe}, against {against}')
@@ -159,7 +181,10 @@ def _spd_gan(
   values = spd_gan.measure(gan, *judges, problem.forget)
   if not math.isfinite(gan.history['loss'][-1]):
     values = dict.fromkeys(values)
-    values['failed'] = 'the generator diverged: lower its learning_rate.'
+    values['failed'] = (
+      'the generator diverged: lower its learning_rate and remove '
+      'probes/spd_gan.'
+    )
   first = problem.forget.take(np.arange(min(_SHOWN, len(problem.forget))))
   image = to_float(first['image'])
   perturbed, noise = spd_gan.perturb(gan, image)

@@ -41,7 +41,7 @@ def assemble(
       'kept': config.original.keep and stages['original'].holds_model,
       'path': str(stages['original'].path),
     },
-    'reference': config.reference,
+    'reference': 'retrain' if retrained else 'none',
     'config': config.to_dict(),
     'models': {
       name: _failed(result)
@@ -52,7 +52,10 @@ def assemble(
         **evaluation.rates(result['accuracy'], original['accuracy']),
         'similarity': similarity(stages[name], stages.get('retrained')),
         'selected': result.get('selected'),
-        'seconds': result['seconds'],
+        'seconds': {
+          **result['seconds'],
+          'to_convergence': evaluation.seconds_to(result),
+        },
         'epochs': result['epochs'],
         'converged_epoch': result['converged_epoch'],
         'acceleration': _acceleration(result, retrained),
@@ -73,7 +76,10 @@ def assemble(
 def _failed(result: Mapping[str, Any]) -> dict[str, Any]:
   """A row that could not be finished, and why: nothing of it was measured."""
   splits = ('forget', 'retain', 'test', 'forget_true_label')
-  seconds = ('select', 'perturb', 'fine_tune', 'total', 'compile')
+  seconds = (
+    *('select', 'perturb', 'fine_tune', 'total', 'compile'),
+    'to_convergence',
+  )
   unknown = (
     *('forgetting_rate', 'memory_retention_rate', 'similarity', 'selected'),
     *('epochs', 'converged_epoch', 'acceleration', 'gap_to_retrained'),
@@ -114,7 +120,8 @@ def environment(devices: Iterable[str]) -> dict[str, Any]:
 def _acceleration(
   result: Mapping[str, Any], retrained: Mapping[str, Any] | None
 ) -> float | None:
-  """Time to retrain / time to unlearn, each to convergence."""
-  ours = evaluation.seconds_to(result)
-  theirs = retrained and evaluation.seconds_to(retrained)
+  """Time to retrain / time to unlearn, each to convergence on one device."""
+  if not retrained or retrained.get('device') != result.get('device'):
+    return None
+  ours, theirs = map(evaluation.seconds_to, (result, retrained))
   return theirs / ours if theirs and ours else None

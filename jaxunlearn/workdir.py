@@ -39,12 +39,21 @@ class Stage:
     """Whether there is nothing left to do.
 
     Raises:
+      Conflict, InputError: as `check`.
+    """
+    self.check()
+    return self.path.exists()
+
+  def check(self) -> None:
+    """Checks that the stage, where it is there, was made as it would be now.
+
+    Raises:
       Conflict: it was finished with other settings, of which the first is
         named.
       InputError: what lies there is none of ours.
     """
     if not self.path.exists():
-      return False
+      return
     if not (self.path / 'result.json').is_file():
       raise InputError(
         f'{self.path} is there, but was not finished by a run like this: move '
@@ -58,7 +67,6 @@ class Stage:
           f'{name} is {_short(new)}, but {self.path} was made with '
           f'{_short(old)}: choose another --workdir, or remove that folder.'
         )
-    return True
 
   def recorded(self) -> dict[str, Any]:
     """What a finished stage was made from, as it was written then."""
@@ -205,17 +213,7 @@ class Workdir:
 
   def history(self) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl."""
-    path = self.path / 'metrics.jsonl'
-    lines = path.read_text('utf-8').splitlines() if path.exists() else []
-    try:
-      history = [json.loads(line) for line in lines]
-    except json.JSONDecodeError:
-      history = [None]
-    if not all(isinstance(x, dict) and 'model' in x for x in history):
-      raise InputError(
-        f'{path} holds a line that no run has written: mend or remove it.'
-      )
-    return history
+    return files.read_lines(self.path / 'metrics.jsonl')
 
   def forget_lines(self, model: str) -> None:
     """Removes the lines of a model that is to be made again."""

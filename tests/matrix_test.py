@@ -221,7 +221,7 @@ def test_what_ran_out_of_memory_is_tried_again(tmp_path, monkeypatch):
   assert 'failed' not in reports['one']['models']['random_k']
 
 
-def test_another_matrix_in_a_workdir_adds_to_it(
+def test_another_matrix_in_a_workdir_trains_nothing_again(
   finished, tmp_path, monkeypatch
 ):
   _, before, _ = finished
@@ -231,36 +231,99 @@ def test_another_matrix_in_a_workdir_adds_to_it(
     {'random_k': ROWS['random_k'], 'late': {'name': 'finetune'}},
     probes={'spd_gan': {'num_steps': 2, 'width': 4}},
   ).unlock()
-  made.paper = ('table2', 'degrees')
+  made.paper, made.reference = ('degrees',), 'none'
   reports, _ = run(made.lock(), tmp_path)
   assert list(reports) == ['ten']
   models = reports['ten']['models']
+  # What is on disk stays in the report, the retrained too.
   assert models.keys() == before['ten']['models'].keys() | {'late'}
   for name, values in before['ten']['models'].items():
-    assert models[name]['checkpoint_sha256'] == values['checkpoint_sha256']
+    for key in ('checkpoint_sha256', 'similarity', 'gap_to_retrained'):
+      assert models[name][key] == values[key]
   assert all('spd_gan' in values['probes'] for values in models.values())
   page = (tmp_path / 'report.md').read_text()
-  assert 'runs: 3, of which 3 finished' in page
+  assert 'runs: 1, of which 1 finished' in page and 'eu\\_2' not in page
   # And the first once more: what was asked stays, and is not asked again.
   monkeypatch.setattr(probing, '_spd_gan', None)
   again, said = run(config(CELLS), tmp_path)
   assert 'compiling' not in said
-  models = again['ten']['models']
-  assert 'late' in models and models['late']['probes']
-  drawn = json.loads((tmp_path / 'config.json').read_text())['paper']
-  assert {'table2', 'degrees'} <= set(drawn)
+  assert again['ten']['models'].keys() == models.keys()
+  assert again['ten']['models']['late']['probes'] == models['late']['probes']
+  assert 'eu\\_2\\_leaves' in (tmp_path / 'report.md').read_text()
 
 
-def test_cells_that_were_never_run_may_be_dropped(tmp_path, monkeypatch):
-  def stop(*args):
-    raise KeyboardInterrupt
+@pytest.mark.parametrize(
+  ('section', 'changes', 'sentence'),
+  [
+    ('unlearn', {'epochs': 9}, r'epochs is 9, but .*cells.ten'),
+    ('train', {'epochs': 9}, r'train\.epochs is 9, but .*cells.ten'),
+    ('recipes', {'random_k': {'name': 'finetune'}}, r'random_k.* was made'),
+    ('probes', {'spd_gan': {'num_steps': 3}}, r'num_steps is 3, but'),
+  ],
+)
+def test_a_refused_change_changes_nothing(
+  finished, tmp_path, section, changes, sentence
+):
+  shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+  answers = tmp_path / 'cells/twenty/probes/spd_gan'
+  answers.mkdir(parents=True)
+  (answers / 'original.json').write_text(
+    '{"made_from": {"num_steps": 2}, "found": {}}'
+  )
+  (tmp_path / 'report.md').unlink()
+  before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+  with pytest.raises(InputError, match=sentence):
+    run(config(CELLS, **{section: changes}), tmp_path)
+  after = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+  assert after == before
 
-  monkeypatch.setattr(making, 'original', stop)
-  for cells in ({'one': {}, 'two': {'forget': {'fraction': 0.2}}}, {'one': {}}):
-    with pytest.raises(KeyboardInterrupt):
-      run(config(cells), tmp_path)
-    kept = json.loads((tmp_path / 'config.json').read_text())['matrix']
-    assert list(kept) == list(cells)
+
+def test_a_probe_that_failed_is_asked_again(tmp_path, monkeypatch):
+  made = config(
+    {'one': {}},
+    {'random_k': ROWS['random_k']},
+    probes={'spd_gan': {'num_steps': 2, 'width': 4}},
+  )
+  ask = probing._spd_gan
+
+  def full(run, settings, name, against):
+    if name == 'random_k':
+      raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+    return ask(run, settings, name, against)
+
+  monkeypatch.setattr(probing, '_spd_gan', full)
+  reports, said = run(made, tmp_path)
+  found = reports['one']['models']['random_k']['probes']['spd_gan']
+  assert found['degree'] is None and 'out of memory' in found['failed']
+  assert 'random_k: spd_gan failed' in said
+  monkeypatch.setattr(probing, '_spd_gan', ask)
+  reports, said = run(made, tmp_path)
+  assert said.count('asking spd_gan') == 1
+  found = reports['one']['models']['random_k']['probes']['spd_gan']
+  assert found['degree'] is not None and 'failed' not in found
+
+
+def test_two_cells_that_differ_in_nothing_are_refused_at_once(tmp_path):
+  with pytest.raises(InputError, match=r'two and one .*differ in nothing'):
+    run(config({'one': {}, 'two': {}}), tmp_path)
+  assert not (tmp_path / 'config.json').exists()
+
+
+def test_a_matrix_and_a_run_do_not_share_a_workdir(finished, tmp_path):
+  workdir, _, _ = finished
+  with pytest.raises(InputError, match='holds a matrix of runs: choose'):
+    run(config({}), workdir)
+  (tmp_path / 'original').mkdir()
+  with pytest.raises(InputError, match='holds a run that is no matrix: choose'):
+    run(config(CELLS), tmp_path)
+
+
+def test_a_damaged_result_is_named(finished, tmp_path):
+  shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+  damaged = tmp_path / 'cells/ten/original/result.json'
+  damaged.write_text(damaged.read_text()[:50])
+  with pytest.raises(InputError, match=r'result\.json is damaged: remove'):
+    run(config(CELLS), tmp_path)
 
 
 def test_results_of_other_settings_are_not_drawn_as_new(tmp_path):

@@ -104,9 +104,7 @@ def test_lines_of_a_model_that_is_made_again_are_removed(tmp_path):
 @pytest.mark.parametrize('line', ['{"model": "a"', '3', '{}'])
 def test_a_line_of_another_kind_is_named(tmp_path, line):
   (tmp_path / 'metrics.jsonl').write_text(line)
-  with pytest.raises(
-    InputError, match=r'metrics\.jsonl holds a line that no run'
-  ):
+  with pytest.raises(InputError, match=r'metrics\.jsonl is damaged: remove'):
     Workdir(tmp_path).history()
 
 

@@ -7,7 +7,7 @@ The references: the retrained model and the original itself, which every run
 has; one more retraining, held against the first; and the original fine-tuned on
 all data, which forgot nothing. `:full` is the paper's size and wants an
 accelerator. The generator's steps, width and learning rate are not printed.
-With --workdir of a finished `table2.py` nothing that both need is trained again.
+With the --workdir of `table2.py` nothing that both need is trained again.
 """
 
 from ml_collections import ConfigDict

@@ -7,9 +7,9 @@ from pathlib import Path
 from jaxunlearn.errors import InputError
 from jaxunlearn.files import read_json, read_lines, replace
 from jaxunlearn.report import figures, schema, tables
-from jaxunlearn.report.paper import check_paper, write_matrix
+from jaxunlearn.report.paper import check_cells, check_paper, write_matrix
 
-__all__ = ['check_paper', 'redraw', 'write', 'write_matrix']
+__all__ = ['check_cells', 'check_paper', 'redraw', 'write', 'write_matrix']
 
 
 def write(

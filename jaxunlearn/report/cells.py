@@ -12,7 +12,6 @@ __all__ = [
   'fractions',
   'measure',
   'names',
-  'seconds_to_convergence',
   'statistic',
   'take',
   'value',
@@ -111,19 +110,6 @@ def value(cell: Cell, where: str) -> Any:
       return None
     found = found.get(name)
   return found
-
-
-def seconds_to_convergence(cell: Cell) -> float | None:
-  """Select, perturb and fine-tune up to the epoch of convergence.
-
-  Compiling is not counted. None where it did not converge.
-  """
-  epoch = value(cell, 'converged_epoch')
-  by_epoch = {line['epoch']: line.get('seconds') for line in cell.history}
-  if epoch is None or by_epoch.get(epoch) is None:
-    return None
-  before = (value(cell, f'seconds.{part}') for part in ('select', 'perturb'))
-  return sum(x or 0.0 for x in before) + by_epoch[epoch]
 
 
 def take(cells: Iterable[Cell], **wanted: Any) -> list[Cell]:

@@ -47,7 +47,11 @@ def figure4(matrix: Matrix, path: Path) -> list[str] | None:
     Sentences to stand under the figure; None where there is nothing to draw,
     and nothing is written.
   """
-  having = [c for c in matrix.cells if c.done and _images(c).is_file()]
+  having = [
+    c
+    for c in matrix.cells
+    if c.done and value(c, DEGREE) is not None and _images(c).is_file()
+  ]
   having.sort(key=is_reference)
   if not having:
     return None
@@ -88,7 +92,7 @@ def figure4(matrix: Matrix, path: Path) -> list[str] | None:
     f'{panels.short(cell.row)}, {panels.short(cell.network, 40)}',
     f'{percent(cell.fraction)} forgotten',
     f'seed {cell.seed}',
-    *([] if degree is None else [f'degree {100 * degree:.2f} points']),
+    f'degree {100 * degree:.2f} points',
     *([] if psnr is None else [f'mean PSNR on forget {psnr:.1f} dB']),
   ]
   title = f'{panels.caption([cell])}\n{", ".join(facts)}'

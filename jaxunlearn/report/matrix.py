@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxunlearn import nested
+from jaxunlearn import files, nested
 from jaxunlearn.errors import InputError
-from jaxunlearn.files import read_json, read_lines
 from jaxunlearn.report import schema
-from jaxunlearn.report.cells import Cell
+from jaxunlearn.report.cells import Cell, distinct
 
-__all__ = ['Matrix', 'read']
+__all__ = ['Matrix', 'labels', 'read']
 
 # Settings in which the runs of one mean may differ.
 _SECTIONS = ('data', 'model', 'train', 'forget', 'unlearn')
@@ -41,7 +40,7 @@ def read(workdir: str | Path) -> Matrix:
       have the same settings and seeds.
   """
   folder = Path(workdir)
-  config = read_json(folder / 'config.json')
+  config = files.read_json(folder / 'config.json')
   matrix = config.get('matrix')
   if not isinstance(matrix, Mapping) or not all(
     isinstance(x, Mapping) for x in matrix.values()
@@ -50,13 +49,10 @@ def read(workdir: str | Path) -> Matrix:
   shared = {k: v for k, v in config.items() if k not in ('matrix', 'paper')}
   configs = {name: nested.merge(shared, own) for name, own in matrix.items()}
   flat = {name: nested.flat(x) for name, x in configs.items()}
-  for name, settings in flat.items():
-    for key in ('model.name', 'forget.kind', 'forget.fraction'):
-      if key not in settings:
-        raise InputError(
-          f'the config of the run {name} in {folder} has no {key}.'
-        )
-  labels = _labels(flat)
+  needed = {'model.name', 'forget.kind', 'forget.fraction'}
+  if not all(needed <= settings.keys() for settings in flat.values()):
+    raise files.damaged(folder / 'config.json')
+  networks = labels(flat)
   found = {
     name: _finished(folder / 'cells' / name, configs[name]) for name in matrix
   }
@@ -66,14 +62,15 @@ def read(workdir: str | Path) -> Matrix:
     for cell in _cells(
       folder / 'cells' / name,
       configs[name],
-      labels[name],
+      networks[name],
       *found[name],
     )
   ]
-  rank = {row: i for i, row in enumerate(shared.get('recipes') or {})}
-  for cell in cells:
-    rank.setdefault(cell.row, len(rank))
-  rank |= {'original': -1, 'retrained': len(rank)}
+  rows = distinct(cells, 'row')
+  # Rows that a cell has alone come behind those of all.
+  order = ['original', *(shared.get('recipes') or {}), *rows, 'retrained']
+  rank = {row: order.index(row) for row in rows if row != 'retrained'}
+  rank['retrained'] = len(order)
   # Stable, so that within a row the order is the matrix's.
   cells.sort(key=lambda cell: rank[cell.row])
   states = {name: state for name, (_, state) in found.items()}
@@ -84,23 +81,25 @@ def _finished(
   folder: Path, config: Mapping[str, Any]
 ) -> tuple[dict[str, Any] | None, str]:
   """The report of a run, if there is one, and the run's state."""
-  # Removed when the run is tried again, so a report beside it is an older one.
+  state = 'done'
   if (folder / 'failed.json').exists():
-    failed = read_json(folder / 'failed.json').get('failed')
-    return None, str(failed or 'it does not say why')
+    failed = files.read_json(folder / 'failed.json').get('failed')
+    state = str(failed or 'it does not say why')
   if (folder / 'report.json').exists():
-    report = read_json(folder / 'report.json')
+    report = files.read_json(folder / 'report.json')
     try:
       schema.validate(report)
     except ValueError as error:
       raise InputError(
-        f'{folder / "report.json"} is damaged: {error}'
+        f'{folder / "report.json"} is damaged ({error.args[0].rstrip(".")}): '
+        'remove it and run the experiment again.'
       ) from error
     for section in _SECTIONS:
       if _known(report['config'], section) != _known(config, section):
         return None, f'it was made with another {section} than now asked'
-    return report, 'done'
-  return None, 'not run'
+    # What an earlier start finished stays, though the last one failed.
+    return report, state
+  return None, 'not run' if state == 'done' else state
 
 
 def _known(config: Mapping[str, Any], section: str) -> dict[str, Any]:
@@ -116,14 +115,16 @@ def _cells(
   report: Mapping[str, Any] | None,
   state: str,
 ) -> list[Cell]:
-  """The models of one run, those too that it has not come to."""
+  """The models of one run that its config names, made or not."""
   # Of a run that is not finished another process may write a line just now.
-  lines = read_lines(folder / 'metrics.jsonl') if report else []
+  lines = files.read_lines(folder / 'metrics.jsonl') if report else []
   recipes = config.get('recipes') or {}
-  models = dict(report['models']) if report else {'original': None}
+  wanted = ['original', *recipes]
   if config.get('reference') == 'retrain':
-    models.setdefault('retrained', None)
-  models |= {row: None for row in recipes if row not in models}
+    wanted.append('retrained')
+  models = {
+    row: (report or {'models': {}})['models'].get(row) for row in wanted
+  }
   seeds = _seeds(config)
   fixed = {'original': 'original', 'retrained': 'retrain'}
   found = []
@@ -144,7 +145,7 @@ def _cells(
         history=tuple(x for x in lines if x['model'] == row),
         folder=folder,
         failed=(values or {}).get('failed')
-        or (None if state in ('done', 'not run') else state),
+        or (None if values or state in ('done', 'not run') else state),
         report=report,
       )
     )
@@ -165,12 +166,18 @@ def _seeds(config: Mapping[str, Any]) -> list[str]:
   return [str(section['seed']) for section in sections if 'seed' in section]
 
 
-def _labels(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def labels(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
   """The networks' names, with what else differs between runs of one ratio.
 
   Otherwise a mean over seeds would mix, say, two widths.
+
+  Args:
+    configs: {run: {setting's full name: value}}.
+
+  Raises:
+    InputError: two runs differ in nothing.
   """
-  labels = {}
+  found = {}
   for name, config in configs.items():
     label = config['model.name']
     if config['forget.kind'] != 'random':
@@ -191,8 +198,8 @@ def _labels(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         said = key == 'forget.kind' or part in label or config[key] == []
         if not key.endswith(_APART) and not said:
           label += part
-    labels[name] = label
-  return labels
+    found[name] = label
+  return found
 
 
 def _brief(key: str, among: list[str]) -> str:

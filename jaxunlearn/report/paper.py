@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from jaxunlearn import nested
 from jaxunlearn.errors import InputError
 from jaxunlearn.files import replace
 from jaxunlearn.report import (
@@ -17,7 +19,7 @@ from jaxunlearn.report import (
 from jaxunlearn.report.grids import Grid, escape
 from jaxunlearn.report.matrix import Matrix
 
-__all__ = ['FIGURES', 'TABLES', 'check_paper', 'write_matrix']
+__all__ = ['FIGURES', 'TABLES', 'check_cells', 'check_paper', 'write_matrix']
 
 TABLES: Mapping[str, Callable[[Matrix], Grid]] = {
   'table1': paper_tables.table1,
@@ -91,6 +93,15 @@ def check_paper(names: Iterable[str]) -> None:
       )
 
 
+def check_cells(configs: Mapping[str, Mapping[str, Any]]) -> None:
+  """Checks that no two runs of a matrix are the same.
+
+  Raises:
+    InputError: names the first two.
+  """
+  matrix.labels({name: nested.flat(own) for name, own in configs.items()})
+
+
 def _write_table(grid: Grid, folder: Path) -> list[Path]:
   folder.mkdir(exist_ok=True)
   texts = {
@@ -133,16 +144,12 @@ def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
       for line in _distinct(name, [r['environment'][name] for r in reports])
     ),
   ]
-  said = {note for grid in tables for note in grid.notes}
   remarks = [
-    sentence
-    for part in (
-      paper_words.unfinished,
-      paper_words.mislabelled,
-      paper_words.degrees,
-    )
-    for sentence in part(found.cells)
-    if sentence not in said
+    *paper_words.failed_lately(found),
+    *([] if tables else paper_words.unfinished(found.cells)),
+    *paper_words.mislabelled(found.cells),
+    *([] if 'degrees' in found.paper else paper_words.degrees(found.cells)),
+    *paper_words.devices(found.cells),
   ]
   sections = [
     f'# Report of a matrix of runs: {escape(found.folder.resolve().name)}',

@@ -9,7 +9,6 @@ from jaxunlearn.report.cells import (
   distinct,
   fractions,
   measure,
-  seconds_to_convergence,
   statistic,
   take,
   value,
@@ -29,7 +28,7 @@ def _rate(number: float) -> str:
 
 
 # Heading, name in the CSV, where it lies, how it is written.
-Columns = tuple[tuple[str, str, str | Callable, Callable], ...]
+Columns = tuple[tuple[str, str, str, Callable], ...]
 
 _COLUMNS: Columns = (
   ('acc forget', 'accuracy_forget', 'accuracy.forget', _rate),
@@ -37,7 +36,7 @@ _COLUMNS: Columns = (
   ('FR', 'forgetting_rate', 'forgetting_rate', _rate),
   ('MRR', 'memory_retention_rate', 'memory_retention_rate', _rate),
   ('similarity', 'similarity', 'similarity', _rate),
-  ('seconds', 'seconds', seconds_to_convergence, '{:.2f}'.format),
+  ('seconds', 'seconds', 'seconds.to_convergence', '{:.2f}'.format),
   ('seconds, all', 'seconds_all', 'seconds.total', '{:.2f}'.format),
 )
 
@@ -97,7 +96,7 @@ def table1(matrix: Matrix) -> Grid:
     'Table I',
     'Entries that each strategy selects: scalars, in so many leaves '
     '(parameter arrays with at least one); mean ± standard deviation over '
-    'seeds.',
+    'seeds, each with the mean of its ratios.',
     ['strategy', *networks],
     [lines, [whole]],
     1,
@@ -137,7 +136,7 @@ def degrees(matrix: Matrix) -> Grid:
   original fine-tuned on all data.
   """
   cells = [
-    cell._replace(row=_against(cell))
+    cell
     for cell in matrix.cells
     if not cell.done or value(cell, f'{_GAN}against')
   ]
@@ -162,12 +161,11 @@ def degrees(matrix: Matrix) -> Grid:
   )
 
 
-def _against(cell: Cell) -> str:
+def _line_name(cells: list[Cell]) -> str:
   """The row, and what it is held against where that is not the original."""
-  against = value(cell, f'{_GAN}against')
-  if against in (None, 'original'):
-    return cell.row
-  return f'{cell.row}, against {against}'
+  row, *_ = distinct(cells, 'row')
+  whom = {value(cell, f'{_GAN}against') for cell in cells} - {None, 'original'}
+  return f'{row}, against {" and ".join(sorted(whom))}' if whom else row
 
 
 def _by_row(
@@ -195,7 +193,8 @@ def _by_row(
         if not done:
           texts[0] = _state(ours)
         head = [] if block else [network, percent(fraction)]
-        block.append([*(head or ['', '']), row, *texts, str(done)])
+        name = _line_name(ours) if columns is _DEGREE_COLUMNS else row
+        block.append([*(head or ['', '']), name, *texts, str(done)])
         plain.append(
           [network, fraction, row, ours[0].recipe]
           + ['done' if done else _state(ours)]

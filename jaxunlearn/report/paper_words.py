@@ -9,15 +9,17 @@ from jaxunlearn.report.cells import (
   fractions,
   measure,
   names,
-  seconds_to_convergence,
   take,
   value,
 )
+from jaxunlearn.report.matrix import Matrix
 
 __all__ = [
   'DEGREE',
   'against',
   'degrees',
+  'devices',
+  'failed_lately',
   'forgot',
   'is_reference',
   'mislabelled',
@@ -55,11 +57,12 @@ def unfinished(cells: Sequence[Cell]) -> list[str]:
     left.sort(key=lambda cell: (cell.failed is None, cell.failed or ''))
     for failed, group in groupby(left, key=lambda cell: cell.failed):
       rows = [cell.row for cell in group]
-      what = 'All' if len(rows) == len(ours) else names(rows)
+      every = len(rows) == len(ours)
       if failed is None:
-        sentences.append(f'Not run: {what.lower()} of {folder.name}.')
+        what = 'all' if every else names(rows)
+        sentences.append(f'Not run: {what} of {folder.name}.')
       else:
-        why = failed.rstrip('.')
+        what, why = 'All' if every else names(rows), failed.rstrip('.')
         sentences.append(f'{what} of {folder.name} failed: {why}.')
     for cell in ours:
       why = value(cell, 'probes.spd_gan.failed')
@@ -70,9 +73,34 @@ def unfinished(cells: Sequence[Cell]) -> list[str]:
   return sentences
 
 
+def failed_lately(matrix: Matrix) -> list[str]:
+  """Which runs are shown as an earlier start left them, and why."""
+  whole = {cell.folder.name for cell in matrix.cells if cell.report}
+  return [
+    f'{name} failed when it was last run ({state.rstrip(".")}); what is shown '
+    'of it an earlier start has made.'
+    for name, state in matrix.states.items()
+    if state not in ('done', 'not run') and name in whole
+  ]
+
+
+def devices(cells: Sequence[Cell]) -> list[str]:
+  """Whether times were taken on several devices, and so do not compare."""
+  found = {
+    cell.report['environment']['device'] for cell in cells if cell.report
+  }
+  if len(found) < 2 and not any(' and ' in device for device in found):
+    return []
+  return [
+    f'Made on several devices ({"; ".join(sorted(found))}): seconds do not '
+    'compare, and a model has an acceleration only where it and the retrained '
+    'were made on one.'
+  ]
+
+
 def unconverged(cells: Sequence[Cell]) -> list[str]:
   """Which models did not converge, and so have no time to convergence."""
-  late = [c for c in cells if c.done and seconds_to_convergence(c) is None]
+  late = [c for c in cells if c.done and value(c, 'converged_epoch') is None]
   rows: dict[str, list[str]] = {}
   for row in distinct(late, 'row'):
     places = []

@@ -61,7 +61,11 @@ _MODEL = _Table(
     ),
     'seconds': _Table(
       dict.fromkeys(
-        ('select', 'perturb', 'fine_tune', 'total', 'compile'), _TIME
+        (
+          *('select', 'perturb', 'fine_tune', 'total', 'compile'),
+          'to_convergence',
+        ),
+        _TIME,
       )
     ),
     'epochs': _TIME,

@@ -135,11 +135,11 @@ def figure7(matrix: Matrix, path: Path) -> list[str] | None:
     fontsize=SMALL + 1,
   )
   missing = len(strategies) - len(cells)
-  title = panels.caption(strategies)
+  title = panels.caption(cells)
   if missing:
     title += f'\n{missing} of {len(strategies)} models left out: not converged'
   panels.finish(figure, title, path)
-  return _left_out([c for c in strategies if c not in cells])
+  return [*_left_out(strategies, cells), _forgot(cells)]
 
 
 def _sweep(
@@ -224,16 +224,37 @@ def _plain_log(grid: Sequence[matplotlib.axes.Axes]) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _left_out(cells: Sequence[Cell]) -> list[str]:
-  """Names those of which there is no acceleration."""
-  if not cells:
-    return []
+def _left_out(cells: Sequence[Cell], shown: Sequence[Cell]) -> list[str]:
+  """Names those of which there is no acceleration; where seeds, how many."""
   places = []
   for row in distinct(cells, 'row'):
-    ours = take(cells, row=row)
-    found = dict.fromkeys(f'{c.network} at {percent(c.fraction)}' for c in ours)
-    places.append(f'{row} ({names(list(found))})')
+    found = []
+    for network in distinct(cells, 'network'):
+      for ratio in fractions(cells):
+        place = {'row': row, 'network': network, 'fraction': ratio}
+        run, left = len(take(cells, **place)), len(take(shown, **place))
+        seeds = f', {run - left} of {run} seeds' if run > 1 else ''
+        if left < run:
+          found.append(f'{network} at {percent(ratio)}{seeds}')
+    if found:
+      places.append(f'{row} ({names(found)})')
+  if not places:
+    return []
   return [
     'Left out, because they or the retrained model did not converge within '
     f'their epochs: {names(places)}.'
   ]
+
+
+def _forgot(cells: Sequence[Cell]) -> str:
+  """What each has forgotten when it has converged, which it need not have."""
+  rates = [
+    f'{row} {100 * found.mean:.1f} %'
+    for row in distinct(cells, 'row')
+    if (found := measure(take(cells, row=row), 'forgetting_rate'))
+  ]
+  return (
+    'Convergence looks at accuracy on retain alone, so that a model that '
+    'forgets nothing is fast. The forgetting rates (FR) of the models shown, '
+    f'means over all that are shown of a row: {names(rates)}.'
+  )

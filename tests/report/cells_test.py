@@ -38,18 +38,6 @@ def test_what_is_absent_or_null_on_the_way_is_none(found):
   assert cells.value(cell._replace(values=None), 'epochs') is None
 
 
-def test_seconds_run_from_selection_to_convergence(found):
-  cell = cells.take(found, row='top_k')[0]
-  # 0.4 to select, 0.02 to perturb, four epochs of 1.4.
-  assert math.isclose(cells.seconds_to_convergence(cell), 0.42 + 4 * 1.4)
-  late = {**cell.values, 'converged_epoch': None}
-  assert cells.seconds_to_convergence(cell._replace(values=late)) is None
-  assert cells.seconds_to_convergence(cell._replace(history=())) is None
-  nothing = {**cell.values, 'seconds': {'select': None, 'perturb': None}}
-  seconds = cells.seconds_to_convergence(cell._replace(values=nothing))
-  assert math.isclose(seconds, 4 * 1.4)
-
-
 def test_names_are_enumerated():
   assert cells.names(['a']) == 'a'
   assert cells.names(['a', 'b', 'c']) == 'a, b and c'

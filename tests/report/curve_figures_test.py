@@ -5,6 +5,8 @@ import numpy as np
 from jaxunlearn.report import curve_figures, matrix, panels
 from jaxunlearn.report.cells import take
 
+CONFIG = 'config.json'
+
 
 def lines(axes):
   """{label: (x, y)} of what the legend names."""
@@ -116,10 +118,9 @@ def test_ratios_that_a_network_has_not_take_no_room(make_matrix, figure_of):
 
 def test_rows_are_found_by_recipe_and_not_by_name(make_matrix, figure_of):
   folder = make_matrix('MIXED')
-  text = (folder / 'cells' / 'resnet18-10-0' / 'report.json').read_text()
-  for file in ('report.json', 'metrics.jsonl'):
-    path = folder / 'cells' / 'resnet18-10-0' / file
-    text = path.read_text().replace('"top_k": {"recipe"', '"$x_1": {"recipe"')
+  run = folder / 'cells' / 'resnet18-10-0'
+  for path in (run / 'report.json', run / 'metrics.jsonl', folder / CONFIG):
+    text = path.read_text().replace('"top_k": {', '"$x_1": {')
     path.write_text(text.replace('"model": "top_k"', '"model": "$x_1"'))
   figure, _ = figure_of(curve_figures.figure8, folder)
   assert r'\$x_1' in lines(figure.axes[0])
@@ -134,7 +135,7 @@ def test_only_epochs_that_every_seed_reached_are_drawn(make_matrix):
   assert list(found) == [1, 2, 3] and all(len(x) == 2 for x in found.values())
 
 
-def test_without_such_rows_nothing_is_drawn(make_matrix, figure_of):
+def test_nothing_is_drawn_without_epochs(make_matrix, figure_of):
   folder = make_matrix('DEGREE')
   assert figure_of(curve_figures.figure8, folder)[1] == []
   (folder / 'cells' / 'resnet18-10-0' / 'metrics.jsonl').unlink()

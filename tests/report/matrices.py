@@ -82,6 +82,10 @@ def change(folder, run, mutate):
   path.write_text(json.dumps(report))
 
 
+def unconverge(entry):
+  entry['converged_epoch'] = entry['seconds']['to_convergence'] = None
+
+
 def _write_run(folder, template, config):
   rng = random.Random(json.dumps(config['model'] | config['forget']))
   report = copy.deepcopy(template)
@@ -100,6 +104,8 @@ def _write_run(folder, template, config):
     models[row] = _entry(template, settings, fraction, rng)
   for i, (row, entry) in enumerate(models.items()):
     lines += _course(row, entry, i, rng)
+  for i, entry in enumerate(models.values()):
+    entry['seconds'] |= {'to_convergence': 0.42 + 4 * (1 + 0.2 * i)}
   _add_degrees(models, fraction, rng)
   report['models'] = models
   folder.mkdir(parents=True)

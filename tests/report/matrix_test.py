@@ -3,7 +3,7 @@ import json
 import pytest
 
 from jaxunlearn.errors import InputError
-from jaxunlearn.report import matrix, paper_tables
+from jaxunlearn.report import matrix, paper_tables, paper_words
 from jaxunlearn.report.cells import distinct, fractions, take
 
 
@@ -62,10 +62,11 @@ def test_a_run_without_a_report_is_not_run_and_its_rows_are_known(make_matrix):
   assert cell.fraction == 0.1 and cell.network == 'resnet18'
 
 
-def test_a_run_that_failed_says_why_even_beside_an_older_report(make_matrix):
+def test_a_run_that_failed_says_why(make_matrix):
   folder = make_matrix('MIXED', seeds=(0, 1))
   run = folder / 'cells' / 'resnet18-10-1'
   (run / 'failed.json').write_text('{"failed": "no memory left"}')
+  (run / 'report.json').unlink()
   found = matrix.read(folder)
   assert found.states == {
     'resnet18-10-0': 'done',
@@ -73,6 +74,33 @@ def test_a_run_that_failed_says_why_even_beside_an_older_report(make_matrix):
   }
   failed = take(found.cells, failed='no memory left')
   assert len(failed) == 5 and not any(cell.done for cell in failed)
+
+
+def test_what_an_earlier_start_finished_is_not_lost_to_a_failure(make_matrix):
+  folder = make_matrix('MIXED', ['table2'])
+  run = folder / 'cells' / 'resnet18-10-0'
+  (run / 'failed.json').write_text('{"failed": "no memory left."}')
+  edit(
+    folder / 'config.json',
+    lambda c: c['recipes'].update(late={'name': 'cf_k', 'k': 5}),
+  )
+  found = matrix.read(folder)
+  assert found.states == {'resnet18-10-0': 'no memory left.'}
+  assert [cell.row for cell in found.cells if not cell.done] == ['late']
+  assert paper_words.unfinished(found.cells) == [
+    'late of resnet18-10-0 failed: no memory left.'
+  ]
+  assert paper_words.failed_lately(found) == [
+    'resnet18-10-0 failed when it was last run (no memory left); what is shown '
+    'of it an earlier start has made.'
+  ]
+
+
+def test_rows_that_the_config_names_no_longer_are_not_drawn(make_matrix):
+  folder = make_matrix('MIXED')
+  edit(folder / 'config.json', lambda c: c['recipes'].pop('random_top_k'))
+  rows = distinct(matrix.read(folder).cells, 'row')
+  assert rows == ['original', 'top_k', 'random_k', 'retrained']
 
 
 def test_a_row_that_failed_says_why(make_matrix, matrices):
@@ -195,7 +223,7 @@ def test_two_runs_that_differ_in_nothing_are_refused(make_matrix):
   [
     (lambda c: c.pop('matrix'), 'holds no matrix'),
     (lambda c: c.update(matrix={'a': 1}), 'holds no matrix'),
-    (lambda c: c.update(model={'width': 16}), 'model.name'),
+    (lambda c: c.update(model={'width': 16}), 'is damaged: remove'),
   ],
 )
 def test_a_config_that_cannot_be_is_refused(make_matrix, change, said):
@@ -223,5 +251,5 @@ def test_damaged_files_are_named(make_matrix, matrices):
 def test_a_report_of_another_schema_is_refused(make_matrix, matrices):
   folder = make_matrix('MIXED')
   matrices.change(folder, 'resnet18-10-0', lambda r: r.update(schema=2))
-  with pytest.raises(InputError, match=r'report\.json is damaged: schema'):
+  with pytest.raises(InputError, match=r'report\.json is damaged \(schema'):
     matrix.read(folder)

@@ -108,7 +108,7 @@ def test_what_did_not_converge_has_no_time_and_a_note(make_matrix, matrices):
   matrices.change(
     folder,
     'resnet18-10-0',
-    lambda r: r['models']['random_k'].update(converged_epoch=None),
+    lambda r: matrices.unconverge(r['models']['random_k']),
   )
   grid = paper_tables.table2(matrix.read(folder))
   cells = dict(zip(grid.headers, lines(grid)[1], strict=True))
@@ -123,7 +123,7 @@ def test_where_some_seeds_have_no_time_its_own_n_is_said(make_matrix, matrices):
   matrices.change(
     folder,
     'resnet18-10-0',
-    lambda r: r['models']['random_k'].update(converged_epoch=None),
+    lambda r: matrices.unconverge(r['models']['random_k']),
   )
   grid = paper_tables.table2(matrix.read(folder))
   cells = dict(zip(grid.headers, lines(grid)[1], strict=True))
@@ -151,10 +151,20 @@ def test_a_row_that_is_not_there_says_so(make_matrix, state):
 
 def test_with_one_seed_of_two_failed_the_other_counts(make_matrix):
   folder = make_matrix('MIXED', seeds=(0, 1))
-  (folder / 'cells' / 'resnet18-10-0' / 'failed.json').write_text('{}')
+  run = folder / 'cells' / 'resnet18-10-0'
+  (run / 'failed.json').write_text('{}')
+  (run / 'report.json').unlink()
   grid = paper_tables.table2(matrix.read(folder))
   assert {line[-1] for line in lines(grid)} == {'1'}
   assert not any('±' in cell for line in lines(grid) for cell in line)
+
+
+def test_a_row_has_one_line_though_a_seed_of_it_is_missing(make_matrix):
+  folder = make_matrix('DEGREE', seeds=(0, 1))
+  (folder / 'cells' / 'resnet18-10-1' / 'report.json').unlink()
+  names = [line[2] for line in lines(paper_tables.degrees(matrix.read(folder)))]
+  assert len(names) == len(set(names)) == 8
+  assert 'retrained_again, against retrained' in names
 
 
 def test_degrees_stand_beside_what_one_needs_to_read_them(make_matrix):

@@ -60,6 +60,7 @@ def test_a_matrix_that_has_only_begun_is_drawn_as_far_as_it_is(make_matrix):
   assert '2, of which 1 finished, 1 not run' in page
   assert '- Not run: all of resnet18-10-0.' in page
   (folder / 'cells' / 'resnet18-5-0' / 'failed.json').write_text('{}')
+  (folder / 'cells' / 'resnet18-5-0' / 'report.json').unlink()
   assert len(package.write_matrix(folder)) == 10
   page = page_of(folder)
   assert '0 finished, 1 not run and 1 failed' in page

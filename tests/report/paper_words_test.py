@@ -19,9 +19,9 @@ def test_ratios_are_spoken_of_in_per_cent():
 
 def test_failures_are_told_once_a_cause(make_matrix, matrices):
   folder = make_matrix('MIXED', seeds=(0, 1, 2))
-  (folder / 'cells' / 'resnet18-10-1' / 'failed.json').write_text(
-    '{"failed": "no memory left"}'
-  )
+  run = folder / 'cells' / 'resnet18-10-1'
+  (run / 'failed.json').write_text('{"failed": "no memory left"}')
+  (run / 'report.json').unlink()
   (folder / 'cells' / 'resnet18-10-2' / 'report.json').unlink()
 
   def fail(report):
@@ -38,6 +38,18 @@ def test_failures_are_told_once_a_cause(make_matrix, matrices):
   ]
 
 
+def test_times_of_several_devices_are_told(make_matrix, matrices):
+  folder = make_matrix('MIXED', seeds=(0, 1))
+  assert paper_words.devices(matrix.read(folder).cells) == []
+  matrices.change(
+    folder,
+    'resnet18-10-0',
+    lambda r: r['environment'].update(device='NVIDIA H200'),
+  )
+  (sentence,) = paper_words.devices(matrix.read(folder).cells)
+  assert 'NVIDIA H200; cpu' in sentence and 'do not compare' in sentence
+
+
 def test_a_finished_matrix_has_nothing_unfinished(make_matrix):
   cells = matrix.read(make_matrix('MIXED')).cells
   assert paper_words.unfinished(cells) == []
@@ -51,9 +63,9 @@ def test_what_did_not_converge_is_named_with_its_seeds(make_matrix, matrices):
 
     def put(report, run=run):
       for row in ('top_k', 'random_k'):
-        report['models'][row]['converged_epoch'] = None
+        matrices.unconverge(report['models'][row])
       if run == 'resnet18-5-0':
-        report['models']['retrained']['converged_epoch'] = None
+        matrices.unconverge(report['models']['retrained'])
 
     matrices.change(folder, run, put)
   rows = [c for c in matrix.read(folder).cells if c.recipe != 'original']

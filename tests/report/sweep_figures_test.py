@@ -109,11 +109,27 @@ def test_figure_7_leaves_out_what_did_not_converge(
   assert list(found) == rows
   assert found['top_k'][5.0] == 15.5 and list(found['top_k']) == [5, 10, 20]
   assert list(found['eu_5_leaves']) == [10, 20]
-  (note,) = notes
+  note, rates = notes
   assert 'eu_5_leaves (resnet18 at 5 %)' in note and 'top_k' not in note
+  assert 'forgets nothing is fast' in rates and 'cf_5_leaves ' in rates
   assert '1 of 36 models left out' in figure.get_suptitle()
   assert [axes.get_title() for axes in figure.axes] == ['resnet18', 'vgg19']
   legible(figure)
+
+
+def test_figure_7_says_how_many_seeds_are_shown(
+  make_matrix, matrices, figure_of
+):
+  folder = make_matrix('MIXED', seeds=(0, 1, 2))
+  for seed in (0, 1):
+    matrices.change(
+      folder,
+      f'resnet18-10-{seed}',
+      lambda r: r['models']['top_k'].update(acceleration=None),
+    )
+  figure, (note, _) = figure_of(sweep_figures.figure7, folder)
+  assert 'n = 1 seed' in figure.get_suptitle()
+  assert 'top_k (resnet18 at 10 %, 2 of 3 seeds)' in note
 
 
 @pytest.mark.parametrize(('fastest', 'scale'), [(4.0, 'linear'), (40.0, 'log')])
