@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxunlearn.report.panels import save
-from jaxunlearn.report.panels import short as _short
+from jaxunlearn.report.panels import GREY, SMALL, save, short
 
 if TYPE_CHECKING:
   import matplotlib.axes
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 __all__ = ['accuracy', 'curves', 'draw']
 
 _WIDTH = 3.5  # inches, a column of a two-column page
-_SMALL = 7  # points
-_GREY = '0.35'
 # Okabe and Ito's colours, told apart with any colour vision; the shapes tell
 # them apart without colour. Forget comes last and small, so that equal values
 # show as a dot within hollow shapes.
@@ -57,11 +54,11 @@ def accuracy(report: Mapping, path: str | Path) -> None:
     if points:
       axes.plot(*zip(*points, strict=True), linestyle='', label=split, **style)
   _reference(report, axes.axvline)
-  axes.set_yticks(range(len(models)), [_short(name) for name in models])
+  axes.set_yticks(range(len(models)), [short(name) for name in models])
   axes.set_ylim(len(models) - 0.5, -0.5)
   axes.grid(axis='y', color='0.9', linewidth=0.8)
   axes.tick_params(axis='y', length=0)
-  axes.set_xlabel('accuracy (%)', fontsize=_SMALL + 1)
+  axes.set_xlabel('accuracy (%)', fontsize=SMALL + 1)
   _finish(figure, report, axes, path)
 
 
@@ -96,14 +93,14 @@ def curves(
         **_SPLITS[split] | {'markersize': 3.5},
       )
     _reference(report, axes.axhline)
-    axes.set_title(_short(name), fontsize=_SMALL, pad=3)
+    axes.set_title(short(name), fontsize=SMALL, pad=3)
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
   for axes in panels[len(names) :]:
     axes.set_axis_off()
   for axes in panels[max(0, len(names) - columns) : len(names)]:
     axes.tick_params(labelbottom=True)
-    axes.set_xlabel('epoch', fontsize=_SMALL + 1)
-  figure.supylabel('accuracy (%)', fontsize=_SMALL + 1)
+    axes.set_xlabel('epoch', fontsize=SMALL + 1)
+  figure.supylabel('accuracy (%)', fontsize=SMALL + 1)
   _finish(figure, report, panels[0], path)
 
 
@@ -148,7 +145,7 @@ def _canvas(
     lines, columns, squeeze=False, sharex=True, sharey=True
   )
   for axes in grid.flat:
-    axes.tick_params(labelsize=_SMALL)
+    axes.tick_params(labelsize=SMALL)
     axes.spines[['top', 'right']].set_visible(False)
   return figure, list(grid.flat)
 
@@ -159,7 +156,7 @@ def _reference(report: Mapping, line) -> None:
   if retrained and retrained['accuracy']['forget'] is not None:
     line(
       100 * retrained['accuracy']['forget'],
-      color=_GREY,
+      color=GREY,
       linestyle='--',
       linewidth=1,
       zorder=0,
@@ -182,7 +179,7 @@ def _finish(
   }
   sizes = ', '.join(f'{n:,} {split}' for split, n in counts.items() if n)
   figure.suptitle(
-    f'{_short(request["dataset"], 26)}, n = {sizes}', fontsize=_SMALL + 0.5
+    f'{short(request["dataset"], 26)}, n = {sizes}', fontsize=SMALL + 0.5
   )
   handles, labels = axes.get_legend_handles_labels()
   figure.legend(
@@ -190,7 +187,7 @@ def _finish(
     labels,
     loc='outside lower center',
     ncols=4,
-    fontsize=_SMALL,
+    fontsize=SMALL,
     frameon=False,
     handletextpad=0.4,
     columnspacing=1.0,

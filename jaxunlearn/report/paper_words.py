@@ -1,6 +1,6 @@
 """What a reader of the paper's tables and figures must know, in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from jaxunlearn.report.cells import (
@@ -25,6 +25,7 @@ __all__ = [
   'mislabelled',
   'percent',
   'unconverged',
+  'undecided',
   'unfinished',
 ]
 
@@ -40,6 +41,26 @@ def forgot(row: str, recipe: str) -> bool:
   """Whether a model was made to forget; the retrained was."""
   known = (*_FORGOT_NOTHING, 'original')
   return row == 'retrained' or recipe not in known
+
+
+def undecided(
+  degrees: Mapping[str, float], recipes: Mapping[str, str]
+) -> dict[str, list[str]]:
+  """{row that forgot nothing: those that forgot and have no higher degree}."""
+  idle = [
+    row
+    for row in degrees
+    if recipes[row] in _FORGOT_NOTHING and row != 'retrained'
+  ]
+  found = {
+    row: [
+      other
+      for other in degrees
+      if forgot(other, recipes[other]) and degrees[other] <= degrees[row]
+    ]
+    for row in idle
+  }
+  return {row: beaten for row, beaten in found.items() if beaten}
 
 
 def percent(fraction: float) -> str:
@@ -134,25 +155,15 @@ def degrees(cells: Sequence[Cell]) -> list[str]:
         for row in distinct(place, 'row')
         if (statistic := measure(take(place, row=row), DEGREE))
       }
-      recipe = {cell.row: cell.recipe for cell in place}
-      idle = [
-        row
-        for row in found
-        if recipe[row] in _FORGOT_NOTHING and row != 'retrained'
-      ]
-      for row in idle:
-        beaten = [
-          f'{other} ({100 * found[other]:.2f})'
-          for other in found
-          if forgot(other, recipe[other]) and found[other] <= found[row]
-        ]
-        if beaten:
-          sentences.append(
-            f'{row} {_FORGOT_NOTHING[recipe[row]]}, and yet its degree on '
-            f'{network} at {percent(fraction)}, {100 * found[row]:.2f} points, '
-            f'is as high as or higher than that of {names(beaten)}: there the '
-            'degree does not tell who forgot.'
-          )
+      recipes = {cell.row: cell.recipe for cell in place}
+      for row, beaten in undecided(found, recipes).items():
+        others = [f'{other} ({100 * found[other]:.2f})' for other in beaten]
+        sentences.append(
+          f'{row} {_FORGOT_NOTHING[recipes[row]]}, and yet its degree on '
+          f'{network} at {percent(fraction)}, {100 * found[row]:.2f} points, '
+          f'is as high as or higher than that of {names(others)}: there the '
+          'degree does not tell who forgot.'
+        )
   return sentences
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from jaxunlearn.report.paper_words import forgot
+from jaxunlearn.report.paper_words import undecided
 
 __all__ = ['remarks']
 
@@ -156,20 +156,13 @@ def _degrees(report: Mapping) -> Iterator[str]:
     if values['probes'].get('spd_gan', {}).get('degree') is not None
   }
   recipes = {name: row['recipe'] for name, row in report['models'].items()}
-  for name, degree in found.items():
-    if name == 'original' or forgot(name, recipes[name]):
-      continue
-    beaten = {
-      other: f'{found[other]:.3f}'
-      for other in found
-      if forgot(other, recipes[other]) and found[other] <= degree
-    }
-    if beaten:
-      yield (
-        f'{name} forgot no more than what it is held against, and yet its '
-        f'degree ({degree:.3f}) is as high as or higher than that of '
-        f'{_list(beaten)}: there the degree does not tell who forgot.'
-      )
+  for name, beaten in undecided(found, recipes).items():
+    yield (
+      f'{name} forgot no more than what it is held against, and yet its '
+      f'degree ({found[name]:.3f}) is as high as or higher than that of '
+      f'{_list({other: f"{found[other]:.3f}" for other in beaten})}: there the '
+      'degree does not tell who forgot.'
+    )
 
 
 def _js_term(report: Mapping) -> Iterator[str]:
