@@ -34,10 +34,10 @@ def run(
 ) -> dict[str, Any]:
   """Runs every cell that is not finished, then draws what they gave together.
 
-  A workdir may serve several configs, so that cells of one name share what they
-  need; the report is of the last.
   Cells of the same data, network and training share one original, which lies
   in originals/. A cell that fails says why in failed.json and stops no other.
+  Another config in the same workdir finds what cells of its names hold; the
+  report is of the last config.
 
   Args:
     config: a ConfigDict whose `matrix` is {cell: {section: {key: value}}},
