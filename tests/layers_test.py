@@ -33,6 +33,7 @@ ALGEBRA = (
   'metrics/divergence.py',
   'metrics/images.py',
   'metrics/__init__.py',
+  'models/convolution.py',
   'models/layers.py',
   'models/cnn.py',
   'models/resnet.py',

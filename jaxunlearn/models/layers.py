@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxunlearn.models.convolution import convolve
+
 __all__ = [
   'BatchNorm',
   'conv',
@@ -53,6 +55,7 @@ def conv(dtype: Any):
       use_bias=channels is not None,
       dtype=dtype,
       kernel_init=kernel_init,
+      conv_general_dilated=convolve,
       **kwargs,
     )
 
