@@ -260,4 +260,20 @@ def _count_from(bits: list[Array], bound: Array) -> Array:
 
 
 def _sum(masks: list[Array]) -> Array:
-  return sum(jnp.sum(m, dtype=jnp.int32) for m in masks)
+  return sum(_total(m) for m in masks)
+
+
+def _total(mask: Array) -> Array:
+  """How many are True: by up to 32 neighbours first, along the longest axis.
+
+  XLA on a CPU sums a whole array of integers on one core and one at a time.
+  Neighbours lie on one device, however the axis is sharded.
+  """
+  mask = jnp.atleast_1d(mask)
+  axis = int(np.argmax(mask.shape))
+  size = mask.shape[axis]
+  near = max(n for n in range(1, 33) if size % n == 0)
+  shape = (*mask.shape[:axis], size // near, near, *mask.shape[axis + 1 :])
+  counts = jnp.sum(mask.reshape(shape), axis + 1, dtype=jnp.int32)
+  # Else XLA makes one sum of the two again.
+  return jnp.sum(jax.lax.optimization_barrier(counts))
