@@ -60,6 +60,10 @@ def get_config() -> ConfigDict:
     'batch_stats': 'retain',
     # Random crops and flips of the retained images.
     'augment': False,
+    # What the layers before the first that moves make of an example is kept,
+    # instead of computed in each epoch; needs frozen batch_stats, no augment,
+    # and memory.
+    'cache_features': False,
     # epochs; similar: to the original on forget, at least threshold;
     # converged: on retain, threshold times the original's accuracy and no
     # longer rising. The last two stop at `epochs` at the latest. The report's

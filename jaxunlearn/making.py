@@ -97,6 +97,7 @@ def _unlearn(run: Run, row: Row) -> None:
     num_steps=tuning['epochs'] * epoch_steps,
     batch_size=tuning['batch_size'],
     augment=augment.crop_and_flip if tuning['augment'] else None,
+    cache_features=tuning['cache_features'],
   )
   outcome = follow(
     run,

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn import objectives, partition, predict, train
+from jaxunlearn import features, objectives, partition, teachers, train
 from jaxunlearn.objectives import Objective
 from jaxunlearn.perturbers import Perturber
 from jaxunlearn.selectors import Selector
+from jaxunlearn.teachers import original_alone
 from jaxunlearn.train import Augment, Metrics
 from jaxunlearn.types import (
   Array,
@@ -36,12 +37,6 @@ __all__ = [
   'select',
   'unlearn',
 ]
-
-
-def original_alone(key: Array, task: Task) -> dict[str, Variables]:
-  """The teachers of most methods: the original model under its own name."""
-  del key
-  return {'original': task.original}
 
 
 class UnlearningMethod(NamedTuple):
@@ -78,6 +73,7 @@ def unlearn(
   num_steps: int,
   batch_size: int,
   augment: Augment | None = None,
+  cache_features: bool = False,
 ) -> Iterator[tuple[State, Metrics]]:
   """Runs an unlearning method.
 
@@ -88,6 +84,7 @@ def unlearn(
     num_steps: of fine-tuning; an epoch is max(1, |retain| // batch_size).
     batch_size: examples of each split in a step, at most.
     augment: (key, images) -> images, for the retain images in train mode.
+    cache_features: as in `fine_tune`.
 
   Yields:
     First the perturbed state, of step 0, with no metrics; then (state,
@@ -107,6 +104,7 @@ def unlearn(
     num_steps=num_steps,
     batch_size=batch_size,
     augment=augment,
+    cache_features=cache_features,
   )
 
 
@@ -174,6 +172,7 @@ def fine_tune(
   num_steps: int,
   batch_size: int,
   augment: Augment | None = None,
+  cache_features: bool = False,
 ) -> Iterator[tuple[State, Metrics]]:
   """Minimises the method's objective, from a state on.
 
@@ -189,17 +188,25 @@ def fine_tune(
     num_steps: in all, counting those that the state has taken.
     batch_size: examples of each split in a step, at most.
     augment: (key, images) -> images, for the retain images in train mode.
+    cache_features: whether what the layers before the first that moves make of
+      each example is computed once and kept, instead of in each epoch. It
+      needs the memory, frozen `batch_stats` and images that are not augmented.
 
   Yields:
     (state, metrics) after each XLA call; nothing without an objective.
 
   Raises:
-    ValueError: an unknown `batch_stats`, split or teacher, or a batch size
-      below 1.
+    ValueError: an unknown `batch_stats`, split or teacher, a batch size below
+      1, or features that cannot be kept.
   """
   if method.batch_stats not in ('retain', 'frozen'):
     raise ValueError(
       f"batch_stats is 'retain' or 'frozen', not {method.batch_stats!r}."
+    )
+  if cache_features and (method.batch_stats != 'frozen' or augment):
+    raise ValueError(
+      "features can be kept where batch_stats is 'frozen' and nothing is "
+      'augmented: leave cache_features False.'
     )
   objective = objectives.weighted_sum(method.objective or {})
   if not objective.terms:
@@ -207,16 +214,21 @@ def fine_tune(
   task = _with_sources(task)
   sources = _sources(task, objective)
   key_order, key_teachers = jax.random.split(key)
-  num_classes = _num_classes(task)
-  teachers = method.teachers(key_teachers, task)
-  objective = objectives.find_teachers(objective, num_classes, teachers)
+  num_classes = teachers.num_classes(task)
+  known = method.teachers(key_teachers, task)
+  objective = objectives.find_teachers(objective, num_classes, known)
+  model, moving = task.model, partition.moving(state.mask)
+  if cache_features:
+    model, sources = features.compute(
+      model, moving, state.variables, sources, batch_size
+    )
   step = train.make_step(
-    task.model,
+    model,
     objective,
     method.tx,
     updates='retain' if method.batch_stats == 'retain' else None,
     augment=augment,
-    moving=partition.moving(state.mask),
+    moving=moving,
   )
   yield from train.run(
     step,
@@ -225,7 +237,7 @@ def fine_tune(
     key_order,
     num_steps=num_steps,
     batch_size=batch_size,
-    teachers=_teach(teachers, task, objective, batch_size),
+    teachers=teachers.ask(known, task, objective, batch_size),
   )
 
 
@@ -266,34 +278,3 @@ def _sources(task: Task, objective: Objective) -> dict[str, Source]:
     )
   splits = ['retain', *(s for s in objective.splits if s != 'retain')]
   return {split: known[split] for split in splits}
-
-
-def _num_classes(task: Task) -> int:
-  image = task.retain.take(jnp.zeros(1, jnp.int32))['image']
-  logits, _ = jax.eval_shape(
-    lambda v, x: task.model.apply(v, x, False), task.original, image
-  )
-  return logits.shape[-1]
-
-
-def _teach(
-  teachers: Mapping[str, Variables],
-  task: Task,
-  objective: Objective,
-  batch_size: int,
-) -> dict[str, dict[str, Array]]:
-  """What the teachers say of each split where a term compares with them."""
-  tables = {}
-  for term in objective.terms:
-    for name in sorted(term.teachers):
-      if name not in teachers:
-        raise ValueError(
-          f'the loss {term.name} needs a teacher {name!r}; the method has '
-          f'{", ".join(sorted(teachers)) or "none"}.'
-        )
-      of_split = tables.setdefault(term.split, {})
-      if name not in of_split:
-        of_split[name] = predict.logits(
-          task.model, teachers[name], getattr(task, term.split), batch_size
-        )
-  return tables

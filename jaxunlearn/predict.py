@@ -30,7 +30,8 @@ def logits(
     batch_size: examples in a pass; all of them, where there are fewer.
 
   Returns:
-    float [n, classes], in the order of the source.
+    float [n, classes], in the order of the source; of a model that gives
+    features, those: a tuple of arrays [n, ...].
 
   Raises:
     ValueError: a batch size below 1.
@@ -45,7 +46,7 @@ def logits(
     positions = np.arange(start, start + batch_size) % size
     image = source.take(positions)['image']
     parts.append(_forward(model.apply, variables, image))
-  return jnp.concatenate(parts)[:size]
+  return jax.tree.map(lambda *x: jnp.concatenate(x)[:size], *parts)
 
 
 @functools.partial(jax.jit, static_argnums=0)

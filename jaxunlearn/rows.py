@@ -33,6 +33,7 @@ _SHARED_KINDS = {
   'trainable': str,
   'batch_stats': str,
   'augment': bool,
+  'cache_features': bool,
   'stop': str,
   'threshold': float,
   'seed': int,
@@ -147,6 +148,11 @@ def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
     raise InputError(
       f'{where} has augment = True, which has no effect where batch_stats = '
       "'frozen': set augment = False or batch_stats = 'retain'."
+    )
+  if settings.get('cache_features') and settings['batch_stats'] != 'frozen':
+    raise InputError(
+      f'{where} has cache_features = True, but features change with the batch '
+      "statistics: set batch_stats = 'frozen' or cache_features = False."
     )
   try:
     method = _method(recipe, tuple((key, settings[key]) for key in defaults))

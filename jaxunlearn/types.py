@@ -77,11 +77,12 @@ class Resident:
   """A `Source` held in memory whole; a pytree, so it passes through jit.
 
   Attributes:
-    image: [n, height, width, channels], uint8 or float in [0, 1].
+    image: [n, height, width, channels], uint8 or float in [0, 1]; or a tuple
+      of arrays [n, ...], for a model of `features.split`.
     label: [n] int32.
   """
 
-  image: Array
+  image: Array | tuple[Array, ...]
   label: Array
 
   def __len__(self) -> int:
@@ -97,7 +98,7 @@ class Resident:
     """Examples at `indices`, which may be traced and must be in range."""
     indices = jnp.asarray(indices, jnp.int32)
     return {
-      'image': self.image[indices],
+      'image': jax.tree.map(lambda x: x[indices], self.image),
       'label': self.label[indices],
       'index': indices,
     }

@@ -43,6 +43,8 @@ ALGEBRA = (
   'models/linen.py',
   'models/__init__.py',
   'predict.py',
+  'features.py',
+  'teachers.py',
   'train.py',
   'probes/generator.py',
   'probes/judges.py',
