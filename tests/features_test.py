@@ -7,9 +7,16 @@ import pytest
 
 from jaxunlearn import features, masks, method, models, partition, recipes
 from jaxunlearn.types import Model, Task
-from tests.conftest import images
 
 NETWORKS = {'cnn': 4, 'resnet18': 2, 'vgg19': 2}
+
+
+def images(seed, size, shape):
+  rng = np.random.default_rng(seed)
+  return {
+    'image': rng.integers(0, 256, (size, *shape), dtype=np.uint8),
+    'label': rng.integers(0, 3, size).astype(np.int32),
+  }
 
 
 def last(model, variables, k):
