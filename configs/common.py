@@ -78,6 +78,9 @@ def get_config() -> ConfigDict:
   config.recipes = rows({})
   # {probe: its settings}; spd_gan, as in jaxunlearn/probes/spd_gan.py.
   config.probes = rows({})
+  # Where compiled programs are kept for the next start: a folder, or none;
+  # empty: jaxunlearn/xla in the user's cache folder.
+  config.cache_dir = ''
   # {cell: {section: {key: value}}}: many runs, each with its own changes; and
   # which of the paper's tables and figures to draw of them.
   config.matrix = rows({})

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
   """Runs the experiment that the flags describe, and prints its table."""
   del argv
   logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
-  from jaxunlearn import experiment
+  from jaxunlearn import compile_cache, experiment
   from jaxunlearn.progress import Progress
   from jaxunlearn.report import tables, words
 
@@ -51,6 +51,7 @@ def main(argv: list[str]) -> None:
       'themselves.'
     )
   try:
+    compile_cache.keep(config.cache_dir, progress.say)
     report = experiment.run(config, workdir, progress)
   except InputError as error:
     progress.end()

@@ -218,6 +218,7 @@ def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
     return None
   made = files.read_json(folder / 'report.json')
   wanted = json.loads(json.dumps(config.to_dict()))
+  wanted['cache_dir'] = made.get('config', {}).get('cache_dir')
   checkpoint = made.get('config', {}).get('original', {}).get('checkpoint', '')
   own = wanted['original']['checkpoint']
   if not own and Path(checkpoint).parent.name == _ORIGINALS:

@@ -28,7 +28,13 @@ _RANGES = {
   'forget.fraction': (0.0, 1.0),
   'forget.seed': _SEED,
 }
-_WORDS = ('data.source', 'data.dir', 'forget.path', 'original.checkpoint')
+_WORDS = (
+  'data.source',
+  'data.dir',
+  'forget.path',
+  'original.checkpoint',
+  'cache_dir',
+)
 _FLAGS = ('train.augment', 'original.keep')
 _LISTS = ('data.mean', 'data.std', 'forget.classes')
 _CHOICES = {

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent import futures
 from pathlib import Path
 
@@ -24,13 +25,21 @@ SMALL = (
   '--config.unlearn.batch_size=50',
 )
 DIGITS = ('--config=configs/digits_topk.py', *SMALL)
+# One for all tests, and no user's.
+COMPILED = {
+  'JAX_COMPILATION_CACHE_DIR': tempfile.mkdtemp(),
+  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+}
 
 
-def launch(*flags):
+def launch(*flags, **env):
   return subprocess.run(
     [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
     cwd=ROOT,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'COLUMNS': '100'},
+    env=os.environ
+    | COMPILED
+    | {'JAX_PLATFORMS': 'cpu', 'COLUMNS': '100'}
+    | env,
     capture_output=True,
     text=True,
     timeout=300,
@@ -48,8 +57,32 @@ def contents(folder):
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
   """A workdir, and the process that made it."""
-  workdir = tmp_path_factory.mktemp('launch') / 'w'
-  return workdir, launch(*DIGITS, f'--workdir={workdir}')
+  folder = tmp_path_factory.mktemp('launch')
+  workdir, cache = folder / 'w', folder / 'cache'
+  flags = *DIGITS, f'--workdir={workdir}'
+  return workdir, launch(*flags, JAX_COMPILATION_CACHE_DIR=str(cache))
+
+
+def test_a_second_process_compiles_next_to_nothing(finished, tmp_path):
+  first, _ = finished
+  process = launch(
+    *DIGITS,
+    f'--workdir={tmp_path / "w"}',
+    JAX_COMPILATION_CACHE_DIR=str(first.parent / 'cache'),
+  )
+  assert process.returncode == 0, process.stderr
+
+  def read(workdir):
+    return json.loads((workdir / 'report.json').read_text())['models']
+
+  before, after = read(first), read(tmp_path / 'w')
+  spent = [
+    sum(model['seconds']['compile'] for model in models.values())
+    for models in (before, after)
+  ]
+  assert spent[1] < 0.3 * spent[0]
+  for name, model in before.items():
+    assert after[name]['checkpoint_sha256'] == model['checkpoint_sha256']
 
 
 def test_a_run_ends_with_a_table_and_a_valid_report(finished):

@@ -56,6 +56,7 @@ ALGEBRA = (
 # These know the world: files, flags, logs, the command line.
 SHELL = {
   'checks.py',
+  'compile_cache.py',
   'making.py',
   'matrix.py',
   'probing.py',
