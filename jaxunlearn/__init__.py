@@ -22,6 +22,7 @@ from jaxunlearn import (
   selectors,
   train,
 )
+from jaxunlearn.many import unlearn_many
 from jaxunlearn.method import UnlearningMethod, unlearn
 from jaxunlearn.types import (
   Batch,
@@ -65,6 +66,7 @@ __all__ = [
   'selectors',
   'train',
   'unlearn',
+  'unlearn_many',
 ]
 
 __version__ = '0.1.0'

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from jaxunlearn import train
+from jaxunlearn import loop
 from jaxunlearn.clock import Clock
 from jaxunlearn.errors import Diverged
 from jaxunlearn.progress import Progress
@@ -64,7 +64,7 @@ def by_epoch(
   Raises:
     Diverged: the loss of an epoch is NaN or infinite.
   """
-  calls = -(-epoch_steps // train.steps_per_call(epoch_steps, resident=True))
+  calls = -(-epoch_steps // loop.steps_per_call(epoch_steps, resident=True))
   progress.begin(stage)
   shown = time.perf_counter()
   for number in range(1, epochs + 1):

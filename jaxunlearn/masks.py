@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxunlearn.types import Array, Count, Mask, Params, Scores
+from jaxunlearn.types import Array, Count, Mask, Params, Scores, traced
 
 __all__ = ['count', 'last', 'random_k', 'top_k']
 
@@ -51,7 +51,7 @@ def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
   if over not in ('scalars', 'leaves'):
     raise ValueError(f"top_k selects over 'scalars' or 'leaves', not {over!r}.")
   total = len(leaves) if over == 'leaves' else sum(x.size for x in leaves)
-  if not isinstance(k, jax.core.Tracer) and not 0 <= int(k) <= total:
+  if not traced(k) and not 0 <= int(k) <= total:
     raise ValueError(f'k = {k} is not between 0 and the {total} {over}.')
   k = jnp.clip(jnp.asarray(k, jnp.int32), 0, total)
   if over == 'leaves':
@@ -90,7 +90,7 @@ def random_k(key: Array, params: Params, fraction: float) -> Mask:
   Reference:
     Zuo et al. (2025), Algorithm 1, Random-k.
   """
-  if not isinstance(fraction, jax.core.Tracer) and not 0 <= fraction <= 1:
+  if not traced(fraction) and not 0 <= fraction <= 1:
     raise ValueError(f'a fraction lies between 0 and 1; {fraction} does not.')
   leaves, treedef = jax.tree.flatten(params)
   keys = jax.random.split(key, len(leaves))

@@ -21,11 +21,10 @@ from jaxunlearn.types import (
   Params,
   Resident,
   Selection,
-  Source,
   State,
   Task,
   Variables,
-  as_source,
+  with_sources,
 )
 
 __all__ = [
@@ -63,6 +62,11 @@ class UnlearningMethod(NamedTuple):
   batch_stats: str = 'retain'
   teachers: Callable[[Array, Task], Mapping[str, Variables]] = original_alone
   tx: optax.GradientTransformation = optax.adam(1e-3)
+
+  @property
+  def updates(self) -> str | None:
+    """The split whose forward pass updates the batch statistics, if any."""
+    return None if self.batch_stats == 'frozen' else self.batch_stats
 
 
 def unlearn(
@@ -110,7 +114,7 @@ def unlearn(
 
 def select(method: UnlearningMethod, task: Task, key: Array) -> Selection:
   """The method's selection; one XLA program where the data is in memory."""
-  task = _with_sources(task)
+  task = with_sources(task)
   if not _in_memory(task):
     return method.select(key, task)
   return _select(method.select, task.model, key, *_arrays(task))
@@ -120,7 +124,7 @@ def perturb(
   method: UnlearningMethod, task: Task, key: Array, selection: Selection
 ) -> Params:
   """The original's parameters with the selected entries perturbed."""
-  task = _with_sources(task)
+  task = with_sources(task)
   if not _in_memory(task):
     return method.perturb(key, task, task.original['params'], selection)
   return _perturb(method.perturb, task.model, key, selection, *_arrays(task))
@@ -149,7 +153,7 @@ def begin(
     ValueError: `method.trainable` is none of those known.
   """
   if callable(method.trainable):
-    mask = method.trainable(_with_sources(task), selection)
+    mask = method.trainable(with_sources(task), selection)
   elif method.trainable == 'selected':
     mask = selection.mask
   elif method.trainable == 'everything':
@@ -211,8 +215,8 @@ def fine_tune(
   objective = objectives.weighted_sum(method.objective or {})
   if not objective.terms:
     return
-  task = _with_sources(task)
-  sources = _sources(task, objective)
+  task = with_sources(task)
+  sources = objectives.read(objective, task)
   key_order, key_teachers = jax.random.split(key)
   num_classes = teachers.num_classes(task)
   known = method.teachers(key_teachers, task)
@@ -226,7 +230,7 @@ def fine_tune(
     model,
     objective,
     method.tx,
-    updates='retain' if method.batch_stats == 'retain' else None,
+    updates=method.updates,
     augment=augment,
     moving=moving,
   )
@@ -238,12 +242,6 @@ def fine_tune(
     num_steps=num_steps,
     batch_size=batch_size,
     teachers=teachers.ask(known, task, objective, batch_size),
-  )
-
-
-def _with_sources(task: Task) -> Task:
-  return task._replace(
-    forget=as_source(task.forget), retain=as_source(task.retain)
   )
 
 
@@ -266,15 +264,3 @@ def _perturb(
 ) -> Params:
   task = Task(model, *arrays)
   return perturb(key, task, task.original['params'], selection)
-
-
-def _sources(task: Task, objective: Objective) -> dict[str, Source]:
-  """The splits that the objective reads; retain, which leads, always."""
-  known = {'retain': task.retain, 'forget': task.forget}
-  unknown = sorted(set(objective.splits) - set(known))
-  if unknown:
-    raise ValueError(
-      f'objectives are taken on retain and forget, not on {unknown[0]!r}.'
-    )
-  splits = ['retain', *(s for s in objective.splits if s != 'retain')]
-  return {split: known[split] for split in splits}

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxunlearn import losses
-from jaxunlearn.types import Array, Context
+from jaxunlearn.types import Array, Context, Source, Task
 
-__all__ = ['Objective', 'Term', 'find_teachers', 'weighted_sum']
+__all__ = ['Objective', 'Term', 'find_teachers', 'read', 'weighted_sum']
 
 Loss = Callable[[Array, Array, Context], Array]
 Weight = float | optax.Schedule
@@ -128,6 +128,22 @@ def find_teachers(
       for term in objective.terms
     )
   )
+
+
+def read(objective: Objective, task: Task) -> dict[str, Source]:
+  """The splits of a task that the terms read; retain, which leads, always.
+
+  Raises:
+    ValueError: a term on another split than retain and forget.
+  """
+  known = {'retain': task.retain, 'forget': task.forget}
+  unknown = sorted(set(objective.splits) - set(known))
+  if unknown:
+    raise ValueError(
+      f'objectives are taken on retain and forget, not on {unknown[0]!r}.'
+    )
+  splits = ['retain', *(s for s in objective.splits if s != 'retain')]
+  return {split: known[split] for split in splits}
 
 
 def _teachers_of(

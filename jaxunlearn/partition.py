@@ -7,7 +7,7 @@ to them, nor for optimizer state of theirs.
 import jax
 import numpy as np
 
-from jaxunlearn.types import Mask, PyTree
+from jaxunlearn.types import Mask, PyTree, traced
 
 __all__ = ['merge', 'moving', 'split']
 
@@ -27,7 +27,7 @@ def moving(mask: Mask) -> Moving:
   """
   leaves = jax.tree.leaves(mask)
   known = [
-    leaf if np.shape(leaf) == () and not _traced(leaf) else True
+    leaf if np.shape(leaf) == () and not traced(leaf) else True
     for leaf in leaves
   ]
   return tuple(bool(leaf) for leaf in jax.device_get(known))
@@ -57,7 +57,3 @@ def merge(tree: PyTree, rest: PyTree) -> PyTree:
     rest,
     is_leaf=lambda leaf: leaf is None,
   )
-
-
-def _traced(leaf) -> bool:
-  return isinstance(leaf, jax.core.Tracer)

@@ -10,7 +10,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxunlearn.types import Array, Params, Selection, Task, as_source
+from jaxunlearn.types import (
+  Array,
+  Params,
+  Selection,
+  Task,
+  as_source,
+  traced,
+)
 
 __all__ = ['chain', 'identity', 'interpolate', 'reinit', 'scale']
 
@@ -195,5 +202,5 @@ def _shuffle_selected(key: Array, mask, params: Params) -> Params:
 
 
 def _check_finite(factor: float) -> None:
-  if not math.isfinite(factor):
+  if not traced(factor) and not math.isfinite(factor):
     raise ValueError(f'a factor must be finite, not {factor}.')

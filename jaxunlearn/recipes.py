@@ -12,6 +12,7 @@ import optax
 from jaxunlearn import objectives, perturbers, scores, selectors
 from jaxunlearn.method import UnlearningMethod
 from jaxunlearn.objectives import Objective
+from jaxunlearn.types import traced
 
 __all__ = [
   'cf_k',
@@ -247,6 +248,8 @@ def finetune(
 
 
 def _adam(learning_rate: float) -> optax.GradientTransformation:
+  if traced(learning_rate):
+    return optax.adam(learning_rate)
   return _one_adam(
     learning_rate if callable(learning_rate) else float(learning_rate)
   )

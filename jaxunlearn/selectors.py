@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxunlearn import masks
 from jaxunlearn import scores as scores_lib
 from jaxunlearn.scores import ScoreFn
-from jaxunlearn.types import Array, Selection, Task
+from jaxunlearn.types import Array, Selection, Task, traced
 
 __all__ = [
   'everything',
@@ -32,7 +32,7 @@ def top_k(
   """The k entries of largest score.
 
   Args:
-    k: how many, at least 0.
+    k: how many, at least 0. May be traced, as may the numbers of the others.
     over: 'scalars', or 'leaves' for whole parameter arrays.
     score: (key, task) -> scores; `scores.gradient()` by default.
 
@@ -46,7 +46,7 @@ def top_k(
   Reference:
     Zuo et al. (2025), Algorithm 1, Top-K.
   """
-  if k < 0:
+  if not traced(k) and k < 0:
     raise ValueError(f'k = {k} is below 0.')
   if over not in ('scalars', 'leaves'):
     raise ValueError(f"top_k selects over 'scalars' or 'leaves', not {over!r}.")
@@ -116,7 +116,7 @@ def random_top_k(
     scores = score(key_score, task)
     at_random = masks.random_k(key_random, params, fraction)
     total = masks.count(at_random, params).scalars
-    if share == 1:
+    if not traced(share) and share == 1:
       return Selection(masks.top_k(scores, total), scores)
     by_score = jnp.round(share * total.astype(jnp.float32)).astype(jnp.int32)
     top = masks.top_k(scores, by_score)
@@ -211,5 +211,5 @@ def _shuffled(key: Array, mask, excluded):
 
 
 def _check_share(name: str, value: float) -> None:
-  if not 0 <= value <= 1:
+  if not traced(value) and not 0 <= value <= 1:
     raise ValueError(f'{name} lies between 0 and 1; {value} does not.')

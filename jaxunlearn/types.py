@@ -26,6 +26,8 @@ __all__ = [
   'Task',
   'Variables',
   'as_source',
+  'traced',
+  'with_sources',
 ]
 
 Array = jax.Array
@@ -145,7 +147,7 @@ def as_source(source: Source | Batch) -> Source:
 
 
 def _kept(weight: Array, shape: tuple[int, ...]) -> np.ndarray:
-  if isinstance(weight, jax.core.Tracer):
+  if traced(weight):
     raise ValueError(
       'the weights of a batch say how many examples it has, so they cannot be '
       'traced; call as_source outside of jit.'
@@ -195,6 +197,18 @@ class Task(NamedTuple):
   original: Variables
   forget: Source | Batch
   retain: Source | Batch
+
+
+def traced(x: Any) -> bool:
+  """Whether a number is data of a compiled program, and not yet known."""
+  return isinstance(x, jax.core.Tracer)
+
+
+def with_sources(task: Task) -> Task:
+  """The task with its batches as the sources that they stand for."""
+  return task._replace(
+    forget=as_source(task.forget), retain=as_source(task.retain)
+  )
 
 
 class Selection(NamedTuple):

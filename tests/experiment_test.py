@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from configs import common
-from jaxunlearn import course, experiment, problem, train
+from jaxunlearn import course, experiment, loop, problem
 from jaxunlearn.clock import Clock
 from jaxunlearn.errors import Diverged, InputError
 from jaxunlearn.models import adapters
@@ -256,7 +256,7 @@ def test_bfloat16_augmentation_and_schedules_run(tmp_path):
 
 def test_an_epoch_in_one_call_gives_the_same_report(tmp_path, monkeypatch):
   one, _ = run(tmp_path / 'one', {'row': ROW})
-  monkeypatch.setattr(train, 'steps_per_call', lambda steps, resident: steps)
+  monkeypatch.setattr(loop, 'steps_per_call', lambda steps, resident: steps)
   many, _ = run(tmp_path / 'many', {'row': ROW})
   for name in one['models']:
     ours, theirs = one['models'][name], many['models'][name]

@@ -45,12 +45,15 @@ ALGEBRA = (
   'predict.py',
   'features.py',
   'teachers.py',
+  'step.py',
+  'loop.py',
   'train.py',
   'probes/generator.py',
   'probes/judges.py',
   'probes/spd_gan.py',
   'probes/__init__.py',
   'method.py',
+  'many.py',
   'recipes.py',
 )
 # These know the world: files, flags, logs, the command line.

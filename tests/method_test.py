@@ -7,13 +7,13 @@ import optax
 import pytest
 
 from jaxunlearn import (
+  loop,
   losses,
   method,
   models,
   perturbers,
   recipes,
   selectors,
-  train,
 )
 from jaxunlearn.divergences import js_divergence
 from jaxunlearn.models import layers
@@ -212,11 +212,11 @@ def test_fine_tuning_resumes_to_the_same_bits(small, bits):
 
 
 def test_methods_that_differ_in_their_selection_compile_one_step(plain_task):
-  before = train._one_step._cache_size()
+  before = loop._one_step._cache_size()
   for k in (1, 2):
     recipe = recipes.top_k(k=k, over='scalars', learning_rate=0.0123)
     list(steps(recipe, plain_task, 1))
-  assert train._one_step._cache_size() == before + 1
+  assert loop._one_step._cache_size() == before + 1
 
 
 def test_a_state_does_not_share_buffers_with_the_original(plain_task):

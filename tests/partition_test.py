@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxunlearn import partition, recipes, train
+from jaxunlearn import loop, partition, recipes, train
 from jaxunlearn.method import begin, fine_tune, perturb, select
 
 TREE = {'a': jnp.ones((2, 3)), 'b': jnp.zeros(4), 'c': jnp.ones(())}
@@ -54,14 +54,14 @@ def test_the_optimizer_keeps_state_of_what_moves_alone(plain_task):
 def test_no_gradient_is_computed_of_what_stands_still(plain_task, monkeypatch):
   """Counted in matrix products, of which each is a forward or a backward."""
   products = []
-  one_step = train._one_step
+  one_step = loop._one_step
 
   def counted(step, *args):
     text = str(jax.make_jaxpr(step)(*args))
     products.append(text.count('dot_general'))
     return one_step(step, *args)
 
-  monkeypatch.setattr(train, '_one_step', counted)
+  monkeypatch.setattr(loop, '_one_step', counted)
   for k in (3, 5):
     recipe = recipes.cf_k(k=k)
     state = state_of(recipe, plain_task)

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxunlearn import objectives, train
+from jaxunlearn import loop, objectives, train
 from jaxunlearn.types import Model, as_source
 
 LEARNABLE = jax.random.randint(jax.random.key(7), (3, 4, 4, 1), 0, 200)
@@ -199,7 +199,7 @@ def test_an_epoch_sees_each_retain_example_at_most_once(plain_task):
 
 def test_an_epoch_in_one_call_is_the_same_as_step_by_step(ready, monkeypatch):
   single = run(ready, 10)
-  monkeypatch.setattr(train, 'steps_per_call', lambda steps, resident: steps)
+  monkeypatch.setattr(loop, 'steps_per_call', lambda steps, resident: steps)
   scanned = run(ready, 10)
   # Epochs of 4 steps, and the rest.
   assert [state.step.item() for state, _ in scanned] == [4, 8, 10]
