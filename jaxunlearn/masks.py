@@ -267,12 +267,14 @@ def _total(mask: Array) -> Array:
   """How many are True: by up to 32 neighbours first, along the longest axis.
 
   XLA on a CPU sums a whole array of integers on one core and one at a time.
-  Neighbours lie on one device, however the axis is sharded.
+  Neighbours lie on one device where an axis is sharded evenly: otherwise each
+  device would need the whole axis.
   """
   mask = jnp.atleast_1d(mask)
   axis = int(np.argmax(mask.shape))
   size = mask.shape[axis]
-  near = max(n for n in range(1, 33) if size % n == 0)
+  shard = size // math.gcd(size, jax.device_count())
+  near = max(n for n in range(1, 33) if shard % n == 0)
   shape = (*mask.shape[:axis], size // near, near, *mask.shape[axis + 1 :])
   counts = jnp.sum(mask.reshape(shape), axis + 1, dtype=jnp.int32)
   # Else XLA makes one sum of the two again.

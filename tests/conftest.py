@@ -11,7 +11,7 @@ from jaxunlearn.types import Model, Task
 # Before any backend starts. More devices than a test uses show what quietly
 # assumes one. Unlike XLA_FLAGS it is not inherited by the launcher's
 # subprocesses, which see what a user sees.
-jax.config.update('jax_num_cpu_devices', 4)
+jax.config.update('jax_num_cpu_devices', 8)
 # [n, c] + [c] is a mistake more often than a wish.
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 

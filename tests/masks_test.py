@@ -192,6 +192,33 @@ def test_top_k_of_a_sharded_tree_is_that_of_the_tree():
   np.testing.assert_array_equal(flat(found), oracle(scores, 20))
 
 
+@pytest.mark.parametrize(
+  'shape, spec',
+  [
+    ((264,), ('x',)),
+    ((16, 264), (None, 'x')),
+    ((3, 3, 16, 64), (None, None, None, 'x')),
+    ((3, 3, 264, 16), (None, None, 'x')),
+    ((8, 6), ('x',)),
+  ],
+)
+def test_the_scores_of_a_sharded_tree_stay_where_they_are(shape, spec):
+  mesh = jax.make_mesh((8,), ('x',), (jax.sharding.AxisType.Auto,))
+  rng = np.random.default_rng(0)
+  scores = {'a': rng.integers(0, 50, shape).astype(np.float32)}
+  place = jax.NamedSharding(mesh, jax.P(*spec))
+  spread = jax.device_put(scores, {'a': place})
+  select = jax.jit(masks.top_k, static_argnums=1)
+  compiled = select.lower(spread, 20).compile().as_text()
+  # Each pass counts on every device and adds the counts.
+  assert 'all-reduce' in compiled
+  for moved in ('all-gather', 'all-to-all', 'collective-permute'):
+    assert moved not in compiled
+  found = select(spread, 20)
+  np.testing.assert_array_equal(flat(found), flat(select(scores, 20)))
+  np.testing.assert_array_equal(flat(found), oracle(scores, 20))
+
+
 def test_random_k_takes_each_scalar_with_the_given_probability():
   params = {
     'a': jnp.zeros((300, 200)),

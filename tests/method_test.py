@@ -15,9 +15,10 @@ from jaxunlearn import (
   recipes,
   selectors,
 )
+from jaxunlearn.clock import Clock
 from jaxunlearn.divergences import js_divergence
 from jaxunlearn.models import layers
-from jaxunlearn.types import Task
+from jaxunlearn.types import Task, as_source
 
 KEY = jax.random.key(0)
 
@@ -213,10 +214,28 @@ def test_fine_tuning_resumes_to_the_same_bits(small, bits):
 
 def test_methods_that_differ_in_their_selection_compile_one_step(plain_task):
   before = loop._one_step._cache_size()
-  for k in (1, 2):
+  for k in range(10):
     recipe = recipes.top_k(k=k, over='scalars', learning_rate=0.0123)
     list(steps(recipe, plain_task, 1))
   assert loop._one_step._cache_size() == before + 1
+
+
+def test_a_second_epoch_compiles_nothing(plain_task):
+  clock = Clock()
+  epoch = max(1, len(as_source(plain_task.retain)) // 4)
+  states = method.unlearn(
+    recipes.top_k(k=3, over='scalars'),
+    plain_task,
+    KEY,
+    num_steps=2 * epoch,
+    batch_size=4,
+  )
+  while next(states)[0].step < epoch:
+    pass
+  with clock.measure('second'):
+    *_, (state, _) = states
+  assert state.step == 2 * epoch
+  assert clock.seconds['compile'] == 0
 
 
 def test_a_state_does_not_share_buffers_with_the_original(plain_task):
