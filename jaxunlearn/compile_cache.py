@@ -1,4 +1,4 @@
-"""What XLA has compiled, kept on disk for the next process."""
+"""What XLA has compiled: kept on disk, and not kept in memory for ever."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import jax
 
 from jaxunlearn.errors import InputError
 
-__all__ = ['keep']
+__all__ = ['keep', 'make_room']
 
 _OFF = 'none'
 
@@ -42,6 +42,23 @@ def keep(cache_dir: str, say: Callable[[str], None]) -> None:
     return
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+
+
+def make_room() -> None:
+  """Forgets what is compiled before the process may hold no more of it.
+
+  For a CPU, XLA maps memory for each function of a program, a thousand times
+  and more for that of a ResNet, and aborts the process where Linux allows no
+  more maps; 65,530 are usual. What is needed again is found on disk.
+  """
+  try:
+    limit = int(Path('/proc/sys/vm/max_map_count').read_text())
+    with open('/proc/self/maps', 'rb') as maps:
+      used = sum(1 for _ in maps)
+  except OSError:  # Not Linux.
+    return
+  if used > limit / 2:
+    jax.clear_caches()
 
 
 def _users() -> Path:

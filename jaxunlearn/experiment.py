@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from jaxunlearn import (
+  compile_cache,
   making,
   matrix,
   plan,
@@ -87,6 +88,7 @@ def _run(
   if 'retrained' in stages and 'retrained' not in done:
     making.retrained(this)
   for row in missing:
+    compile_cache.make_room()
     try:
       plan.rehearse(row, problem)
       making.row(this, row)

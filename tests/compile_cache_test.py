@@ -70,3 +70,19 @@ def test_a_users_folder_that_cannot_be_is_said(monkeypatch, tmp_path):
   (sentence,), folder = keep('')
   assert folder is None
   assert sentence.startswith('Nothing that is compiled is kept; cache_dir ')
+
+
+@pytest.mark.parametrize('limit, left', [(10, 0), (10**9, 1)])
+def test_what_is_compiled_is_forgotten_before_it_is_too_much(
+  limit, left, monkeypatch
+):
+  compiled = jax.jit(lambda x: x + 1)
+  compiled(1.0)
+  text = compile_cache.Path.read_text
+  monkeypatch.setattr(
+    compile_cache.Path,
+    'read_text',
+    lambda path: str(limit) if path.name == 'max_map_count' else text(path),
+  )
+  compile_cache.make_room()
+  assert compiled._cache_size() == left
