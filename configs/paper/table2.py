@@ -6,7 +6,8 @@
 `:full` is the paper's size and wants an accelerator. Besides the paper's rows,
 three controls: fine-tuning alone, Top-K without the JS term, and the other
 reading of K = 45. Draws Tables I and II. Times mean something on a quiet
-machine only. In the 3 epochs of `:small` convergence can be seen in the first
+machine only. `:small` took 2.3 hours on one core of two CPU cores, with the
+other one busy. In the 3 epochs of `:small` convergence can be seen in the first
 alone, so most rows have no time to it.
 """
 
