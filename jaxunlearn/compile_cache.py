@@ -49,7 +49,8 @@ def make_room() -> None:
 
   For a CPU, XLA maps memory for each function of a program, a thousand times
   and more for that of a ResNet, and aborts the process where Linux allows no
-  more maps; 65,530 are usual. What is needed again is found on disk.
+  more maps; 65,530 are usual. What is needed again is found on disk, or
+  compiled again where nothing is kept.
   """
   try:
     limit = int(Path('/proc/sys/vm/max_map_count').read_text())

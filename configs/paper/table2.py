@@ -6,9 +6,9 @@
 `:full` is the paper's size and wants an accelerator. Besides the paper's rows,
 three controls: fine-tuning alone, Top-K without the JS term, and the other
 reading of K = 45. Draws Tables I and II. Times mean something on a quiet
-machine only. `:small` took 2.3 hours on one core of two CPU cores, with the
-other one busy. In the 3 epochs of `:small` convergence can be seen in the first
-alone, so most rows have no time to it.
+machine only. `:small` took about 2.3 hours on one core of two CPU cores, with
+the other one busy. In its 3 epochs convergence can be seen in the first alone,
+so most rows have no time to it.
 """
 
 from ml_collections import ConfigDict
