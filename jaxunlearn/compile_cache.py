@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 
+from jaxunlearn import files
 from jaxunlearn.errors import InputError
 
 __all__ = ['keep', 'make_room']
@@ -33,7 +34,7 @@ def keep(cache_dir: str, say: Callable[[str], None]) -> None:
     return
   if not cache_dir and jax.config.jax_compilation_cache_dir:
     return
-  folder = Path(cache_dir).expanduser() if cache_dir else _users()
+  folder = files.expand(cache_dir) if cache_dir else _users()
   if not _writable(folder):
     sentence = f'cache_dir {folder} cannot be written: give another, or none.'
     if cache_dir:

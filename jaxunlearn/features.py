@@ -39,14 +39,20 @@ def compute(
   Returns:
     (model, sources): the second part of `split`, and features in place of the
     images.
+
+  Raises:
+    ValueError: a network in which what the layers that stand still make of an
+      image depends on the others of its batch.
   """
-  first = next(iter(sources.values())).take(jnp.zeros(1, jnp.int32))['image']
-  image = jax.ShapeDtypeStruct(first.shape, first.dtype)
+  source = next(iter(sources.values()))
+  images = source.take(jnp.arange(min(4, len(source))))['image']
+  image = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
   before, after = split(model, moving, image)
+  _check_apart(before, variables, images)
   return after, {
     name: Resident(
       predict.logits(before, variables, source, batch_size),
-      source.take(jnp.arange(len(source)))['label'],
+      _labels(source, batch_size),
     )
     for name, source in sources.items()
   }
@@ -73,19 +79,11 @@ def split(
     (before, after): `before` gives features, a tuple of arrays [n, ...], where
     a network gives logits; `after` takes them where one takes images.
 
-  Raises:
-    ValueError: when applied, a network whose features have no axis of examples.
   """
 
   def before(variables: Variables, image: Array, *_: Any):
     first, _ = _take_apart(model, moving, variables, image)
-    features = tuple(first(*jax.tree.leaves(variables), image))
-    if any(x.shape[:1] != image.shape[:1] for x in features):
-      raise ValueError(
-        'the layers that stand still mix the examples of a batch, so their '
-        'features cannot be kept: leave cache_features False.'
-      )
-    return features, variables
+    return tuple(first(*jax.tree.leaves(variables), image)), variables
 
   def after(variables: Variables, features: tuple[Array, ...], *_: Any):
     count = features[0].shape[0]
@@ -95,6 +93,34 @@ def split(
 
   return Model(model.init, before, model.order), Model(
     model.init, after, model.order
+  )
+
+
+def _check_apart(before: Model, variables: Variables, images: Array) -> None:
+  """Checks that an image has the features that it has among others."""
+  apply = jax.jit(before.apply, static_argnums=2)
+  together, _ = apply(variables, images, False)
+  each = [apply(variables, image[None], False)[0] for image in images]
+  for whole, *parts in zip(together, *each, strict=True):
+    apart = jnp.concatenate([jnp.atleast_1d(x) for x in parts])
+    # Wide enough for bfloat16, and far from what another batch makes of it.
+    if whole.shape != apart.shape or not jnp.allclose(
+      whole, apart, rtol=0.0, atol=0.05 * float(jnp.abs(whole).max())
+    ):
+      raise ValueError(
+        'the layers that stand still mix the examples of a batch, so their '
+        'features cannot be kept: leave cache_features False.'
+      )
+
+
+def _labels(source: Source, batch_size: int) -> Array:
+  """All labels, without holding more images than those of a batch."""
+  starts = range(0, len(source), batch_size)
+  return jnp.concatenate(
+    [
+      source.take(jnp.arange(x, min(x + batch_size, len(source))))['label']
+      for x in starts
+    ]
   )
 
 

@@ -8,7 +8,29 @@ from typing import Any
 
 from jaxunlearn.errors import InputError
 
-__all__ = ['damaged', 'read_json', 'read_lines', 'replace', 'write_json']
+__all__ = [
+  'damaged',
+  'expand',
+  'read_json',
+  'read_lines',
+  'replace',
+  'write_json',
+]
+
+
+def expand(path: str | Path) -> Path:
+  """The path, with the home folder that a leading ~ stands for.
+
+  Raises:
+    InputError: there is no such user.
+  """
+  try:
+    return Path(path).expanduser()
+  except RuntimeError as error:
+    raise InputError(
+      f'{str(path)[:200]} names a user without a home folder here: write the '
+      'path out, from / on.'
+    ) from error
 
 
 def read_json(path: Path, remove: Path | None = None) -> dict[str, Any]:

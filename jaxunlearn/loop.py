@@ -127,9 +127,10 @@ def steps_per_call(steps: int, resident: bool) -> int:
     resident: whether the data is on the device.
 
   Returns:
-    1 on a CPU, whose compiler leaves its fast path for convolution gradients
-    inside a loop: a scanned step takes 30 to 65 times as long. On other
-    devices a whole epoch, where the data is there.
+    1 on a CPU, whose compiler leaves its fast path for the gradients of
+    convolutions inside a loop: a scanned step takes 30 to 65 times as long,
+    where they are not those of `jaxunlearn.models`. On other devices a whole
+    epoch, where the data is there.
   """
   return steps if resident and jax.default_backend() != 'cpu' else 1
 

@@ -12,6 +12,8 @@ from jaxunlearn.types import Array, Count, Mask, Params, Scores, traced
 
 __all__ = ['count', 'last', 'random_k', 'top_k']
 
+_MOST = 2**31 - 1
+
 
 def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
   """Selects exactly the k largest scores.
@@ -41,7 +43,8 @@ def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
     leaves.
 
   Raises:
-    ValueError: k below 0 or above the number of entries, or an unknown `over`.
+    ValueError: k below 0, above the number of entries or no whole number, an
+      unknown `over`, or more entries than an int32 counts.
 
   Reference:
     Zuo et al. (2025), Algorithm 1, Top-K. Whether their K counts scalars or
@@ -51,6 +54,9 @@ def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
   if over not in ('scalars', 'leaves'):
     raise ValueError(f"top_k selects over 'scalars' or 'leaves', not {over!r}.")
   total = len(leaves) if over == 'leaves' else sum(x.size for x in leaves)
+  _check_countable(total)
+  if not traced(k) and int(k) != float(k):
+    raise ValueError(f'k = {k} is no whole number.')
   if not traced(k) and not 0 <= int(k) <= total:
     raise ValueError(f'k = {k} is not between 0 and the {total} {over}.')
   k = jnp.clip(jnp.asarray(k, jnp.int32), 0, total)
@@ -176,16 +182,26 @@ def count(mask: Mask, params: Params) -> Count:
 
   Returns:
     `scalars` and `leaves`, int32 arrays of shape ().
+
+  Raises:
+    ValueError: more parameters than an int32 counts.
   """
-  scalars = jax.tree.leaves(
-    jax.tree.map(
-      lambda m, x: jnp.sum(m, dtype=jnp.int32) * (x.size // jnp.size(m)),
-      mask,
-      params,
-    )
-  )
-  scalars = jnp.stack(scalars)
+  _check_countable(sum(x.size for x in jax.tree.leaves(params)))
+
+  def selected(mask: Array, leaf: Array) -> Array:
+    each = leaf.size // max(1, jnp.size(mask))
+    return jnp.sum(mask, dtype=jnp.int32) * each
+
+  scalars = jnp.stack(jax.tree.leaves(jax.tree.map(selected, mask, params)))
   return Count(scalars.sum(), jnp.sum(scalars > 0))
+
+
+def _check_countable(total: int) -> None:
+  if total > _MOST:
+    raise ValueError(
+      f'{total:,} entries are more than an int32 counts: select from parts of '
+      f'the pytree of at most {_MOST:,}.'
+    )
 
 
 def _names(path: tuple) -> tuple[str, ...]:

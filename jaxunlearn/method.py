@@ -34,6 +34,7 @@ __all__ = [
   'original_alone',
   'perturb',
   'select',
+  'trainable',
   'unlearn',
 ]
 
@@ -152,19 +153,29 @@ def begin(
   Raises:
     ValueError: `method.trainable` is none of those known.
   """
-  if callable(method.trainable):
-    mask = method.trainable(with_sources(task), selection)
-  elif method.trainable == 'selected':
-    mask = selection.mask
-  elif method.trainable == 'everything':
-    mask = jax.tree.map(lambda _: jnp.array(True), params)
-  else:
-    raise ValueError(
-      "trainable is 'everything', 'selected' or a function, not "
-      f'{method.trainable!r}.'
-    )
+  mask = trainable(method, task, selection)
   variables = {**task.original, 'params': params}
   return train.init(variables, mask, method.tx, key, partition.moving(mask))
+
+
+def trainable(
+  method: UnlearningMethod, task: Task, selection: Selection
+) -> Mask:
+  """Where fine-tuning may change the parameters, as `method.trainable` says.
+
+  Raises:
+    ValueError: it is none of those known.
+  """
+  if callable(method.trainable):
+    return method.trainable(with_sources(task), selection)
+  if method.trainable == 'selected':
+    return selection.mask
+  if method.trainable == 'everything':
+    return jax.tree.map(lambda _: jnp.array(True), task.original['params'])
+  raise ValueError(
+    "trainable is 'everything', 'selected' or a function, not "
+    f'{method.trainable!r}.'
+  )
 
 
 def fine_tune(
@@ -194,7 +205,8 @@ def fine_tune(
     augment: (key, images) -> images, for the retain images in train mode.
     cache_features: whether what the layers before the first that moves make of
       each example is computed once and kept, instead of in each epoch. It
-      needs the memory, frozen `batch_stats` and images that are not augmented.
+      needs the memory, frozen `batch_stats`, images that are not augmented, and
+      a network that looks at each example alone.
 
   Yields:
     (state, metrics) after each XLA call; nothing without an objective.

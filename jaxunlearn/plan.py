@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxunlearn import nested
+from jaxunlearn import files, nested
 from jaxunlearn.errors import Conflict, Impossible, InputError
 from jaxunlearn.problem import Problem
 from jaxunlearn.rows import Row
@@ -26,7 +26,7 @@ def stages(
   """
   training = nested.flat({'train': config.train.to_dict()})
   if config.original.checkpoint:
-    path = Path(config.original.checkpoint).expanduser().absolute()
+    path = files.expand(config.original.checkpoint).absolute()
     if path.is_relative_to(work.path):
       raise InputError(
         f'original.checkpoint {path} lies in the workdir that the run writes: '

@@ -2,13 +2,12 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxunlearn import fingerprint, nested, settings
+from jaxunlearn import files, fingerprint, nested, settings
 from jaxunlearn.data import requests, sources, splits
 from jaxunlearn.errors import InputError
 from jaxunlearn.progress import Progress
@@ -166,7 +165,7 @@ def _network(
 
 def _made_from(checkpoint: str) -> Mapping[str, Any]:
   """What the original of a finished workdir was made from; else nothing."""
-  path = Path(checkpoint).expanduser()
+  path = files.expand(checkpoint)
   for folder in (path / 'original', path):
     if checkpoint and (folder / 'result.json').is_file():
       return Stage(folder, {}).recorded()

@@ -178,7 +178,7 @@ class Workdir:
     Raises:
       InputError: it cannot be made or written.
     """
-    self.path = Path(path).expanduser().absolute()
+    self.path = files.expand(path).absolute()
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       probe = self.path / '.writable'

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxunlearn import features, masks, method, models, partition, recipes
-from jaxunlearn.types import Model, Task
+from jaxunlearn.types import Model, Task, as_source
 
 NETWORKS = {'cnn': 4, 'resnet18': 2, 'vgg19': 2}
 
@@ -110,21 +110,47 @@ def test_what_cannot_be_kept_is_refused(plain_task):
     list(steps)
 
 
-def test_a_network_that_mixes_its_examples_is_refused():
-  def apply(variables, image, train, key=None):
-    del train, key
-    middle = image.mean(0, keepdims=True)
-    return (image - middle) @ variables['params'], variables
+def centred(variables, image, train, key=None):
+  del train, key
+  image = image.reshape(len(image), -1) / 255
+  return (image - image.mean(0, keepdims=True)) @ variables['params'], variables
 
-  model = Model(None, apply, None)
-  image, variables = jnp.ones((4, 2)), {'params': jnp.ones((2, 3))}
-  before, _ = taken_apart(model, (True,), image)
-  assert before.apply(variables, image)[0][0].shape == (4, 2)
 
-  def sums(variables, image, train, key=None):
-    del train, key
-    return image.sum(0) * variables['params'], variables
+def summed(variables, image, train, key=None):
+  del train, key
+  image = image.reshape(len(image), -1) / 255
+  return image.sum(0) * variables['params'][:, 0], variables
 
-  before, _ = taken_apart(Model(None, sums, None), (True,), image)
+
+@pytest.mark.parametrize('apply', [centred, summed])
+def test_a_network_that_mixes_its_examples_is_refused(apply):
+  source = as_source(images(0, 9, (2, 2, 3)))
+  variables = {'params': jnp.ones((12, 3))}
   with pytest.raises(ValueError, match='mix the examples'):
-    before.apply({'params': jnp.ones(2)}, image)
+    features.compute(
+      Model(None, apply, None), (True,), variables, {'retain': source}, 4
+    )
+
+
+def test_no_more_than_a_batch_is_read_at_once():
+  taken = []
+
+  class Counted:
+    def __init__(self, batch):
+      self._source = as_source(batch)
+
+    def __len__(self):
+      return len(self._source)
+
+    def take(self, indices):
+      taken.append(len(indices))
+      return self._source.take(indices)
+
+  model, batch = models.create('cnn', 3, width=4), images(0, 30, (8, 8, 3))
+  variables = model.init(jax.random.key(0), batch['image'][:1])
+  moving = last(model, variables, 2)
+  _, found = features.compute(
+    model, moving, variables, {'retain': Counted(batch)}, 4
+  )
+  assert max(taken) == 4
+  np.testing.assert_array_equal(found['retain'].label, batch['label'])

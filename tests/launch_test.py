@@ -389,6 +389,14 @@ BAD = {
     ],
     'conv1/kernel',
   ),
+  'workdir of nobody': (
+    [*DIGITS, '--workdir=~nosuchuser/x'],
+    'names a user without a home folder',
+  ),
+  'cache of nobody': (
+    [*DIGITS, '--config.cache_dir=~nosuchuser/x'],
+    'names a user without a home folder',
+  ),
   'workdir in a file': ([*DIGITS, '--workdir={}/file'], 'cannot be written'),
   'diverges': (
     [

@@ -306,3 +306,24 @@ def test_a_norm_before_all_kernels_belongs_to_the_first():
 def test_what_cannot_be_last_is_refused(k, order, over, sentence):
   with pytest.raises(ValueError, match=sentence):
     masks.last(NETWORK, k, order, over)
+
+
+def test_more_than_an_int32_counts_is_refused():
+  many = {'a': jax.ShapeDtypeStruct((2**16, 2**15), jnp.float32)}
+  with pytest.raises(ValueError, match='2,147,483,648 entries are more than'):
+    jax.eval_shape(lambda x: masks.top_k(x, 3), many)
+  with pytest.raises(ValueError, match='more than an int32 counts'):
+    masks.count({'a': jnp.array(True)}, many)
+
+
+def test_a_k_that_is_no_whole_number_is_refused():
+  scores = {'a': jnp.arange(4.0)}
+  with pytest.raises(ValueError, match=r'k = 2.7 is no whole number'):
+    masks.top_k(scores, 2.7)
+  assert masks.top_k(scores, 2.0)['a'].sum() == 2
+
+
+def test_a_leaf_without_entries_counts_nothing():
+  empty = {'a': jnp.zeros((0, 3)), 'b': jnp.ones(2)}
+  mask = masks.top_k(empty, 1)
+  assert masks.count(mask, empty).scalars == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxunlearn import files
 from jaxunlearn.data import sources
 from jaxunlearn.errors import InputError
 
@@ -33,7 +34,7 @@ def read(path: str, num_train: int) -> np.ndarray:
     InputError: a file that is missing, damaged or larger than 1 GiB; an entry
       that is no integer, out of range or repeated; a mask of another length.
   """
-  file = pathlib.Path(path).expanduser()
+  file = files.expand(path)
   reader = _READERS.get(file.suffix.lower())
   if reader is None:
     raise InputError(

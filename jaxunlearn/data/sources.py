@@ -1,7 +1,6 @@
 """Where images come from: embedded digits, an .npz file, or a TFDS set."""
 
 import difflib
-import pathlib
 import tokenize
 import zipfile
 import zlib
@@ -10,7 +9,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from jaxunlearn import fingerprint
+from jaxunlearn import files, fingerprint
 from jaxunlearn.data import tfds
 from jaxunlearn.errors import InputError
 
@@ -133,7 +132,7 @@ def _digits() -> dict[str, np.ndarray]:
 
 
 def _npz(name: str) -> dict[str, np.ndarray]:
-  path = pathlib.Path(name).expanduser()
+  path = files.expand(name)
   try:
     # Not np.load, which leaves bytes and so the checksum unread where a
     # damaged header claims too few.

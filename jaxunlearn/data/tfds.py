@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from jaxunlearn import files
 from jaxunlearn.errors import InputError
 
 __all__ = ['read']
@@ -36,7 +37,7 @@ def read(name: str, dir: str = '') -> dict[str, np.ndarray]:
   from tensorflow_datasets.core import constants, read_only_builder
 
   source = f'tfds:{name}'
-  root = pathlib.Path(dir or constants.DATA_DIR).expanduser()
+  root = files.expand(dir or constants.DATA_DIR)
   if not re.fullmatch(r'\w+(/[^\s:/]+)?(:[\d.*]+)?', name):
     raise InputError(
       f'{source[:80]!r} is no TFDS name; one is NAME, NAME/CONFIG or '

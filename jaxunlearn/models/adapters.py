@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxunlearn import files
 from jaxunlearn.errors import InputError
 from jaxunlearn.models.torch_weights import from_torch_state_dict
 from jaxunlearn.types import PyTree, Variables
@@ -28,7 +29,7 @@ def save(path: str | Path, variables: Variables) -> None:
   """
   import orbax.checkpoint as ocp
 
-  path = Path(path).expanduser().absolute()
+  path = files.expand(path).absolute()
   if path.exists():
     raise InputError(f'{path} exists already: remove it or choose another.')
   with ocp.StandardCheckpointer() as checkpointer:
@@ -55,7 +56,7 @@ def restore(path: str | Path, like: Variables) -> Variables:
     InputError: there is no checkpoint, more than one, a damaged one, one of
       another network, or one that holds a NaN or an infinity.
   """
-  path = _guarded(_locate, Path(path).expanduser().absolute())
+  path = _guarded(_locate, files.expand(path).absolute())
   tree = _guarded(_metadata, path)
   wanted = {name: part for name, part in like.items() if jax.tree.leaves(part)}
   inside = _inside(tree, wanted, path)

@@ -14,39 +14,65 @@ __all__ = ['convolve']
 Pair = tuple[int, int]
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 _SLICE_BYTES = 2**20
+_ONES = (1, (1, 1), [1, 1], None)
+# What the arguments of a plain convolution are; any other is None.
+_PLAIN = {
+  'lhs_dilation': _ONES,
+  'rhs_dilation': _ONES,
+  'feature_group_count': (1,),
+  'batch_group_count': (1,),
+}
 
 
 def convolve(
   image: Array,
   kernel: Array,
   strides: Sequence[int],
-  padding: Sequence[Pair],
+  padding: Sequence[Pair] | str,
+  *,
+  dimension_numbers: Any = _LAYOUT,
   **kwargs: Any,
 ) -> Array:
-  """A plain convolution, for `flax.linen.Conv(conv_general_dilated=...)`.
+  """A convolution, for `flax.linen.Conv(conv_general_dilated=...)`.
 
-  On a CPU the gradients are written out as plain convolutions, which XLA
-  computes on its fast path also inside a loop, and the kernel's is summed over
-  slices of the batch that stay in the cache: XLA's own goes through the whole
-  batch once for each entry of the kernel, and takes 1.2 to 6 times as long.
-  Elsewhere both are XLA's.
+  On a CPU the gradients of a plain one, of images, without groups or dilation,
+  are written out as convolutions that XLA computes on its fast path also inside
+  a loop, and the kernel's is summed over slices of the batch that stay in the
+  cache: XLA's own goes through the whole batch once for each entry of the
+  kernel. All others, and those elsewhere, are XLA's.
 
   Args:
     image: [n, h, w, c].
     kernel: [height, width, c, features].
     strides: of height and width.
-    padding: (low, high) of height and of width.
-    **kwargs: the rest of `jax.lax.conv_general_dilated`; no groups, no
-      dilation.
+    padding: (low, high) of height and of width, or a word for it.
+    dimension_numbers: the axes; those above.
+    **kwargs: the rest of `jax.lax.conv_general_dilated`.
 
   Returns:
-    [n, h', w', features]. On a CPU it has no forward-mode derivative.
+    [n, h', w', features]. On a CPU a plain one has no forward-mode derivative.
   """
-  if jax.default_backend() != 'cpu':
+  numbers = jax.lax.conv_dimension_numbers(
+    image.shape, kernel.shape, dimension_numbers
+  )
+  plain = numbers == _numbers(image, kernel) and _is_plain(padding, kwargs)
+  if jax.default_backend() != 'cpu' or not plain:
     return jax.lax.conv_general_dilated(
-      image, kernel, strides, padding, **kwargs
+      image, kernel, strides, padding, dimension_numbers=numbers, **kwargs
     )
   return _convolve(tuple(strides), tuple(map(tuple, padding)), image, kernel)
+
+
+def _numbers(image: Array, kernel: Array):
+  """Of images in rows and columns; None of anything else."""
+  if image.ndim != 4:
+    return None
+  return jax.lax.conv_dimension_numbers(image.shape, kernel.shape, _LAYOUT)
+
+
+def _is_plain(padding: Any, kwargs: dict[str, Any]) -> bool:
+  others = all(v in _PLAIN.get(k, (None,)) for k, v in kwargs.items())
+  return others and not isinstance(padding, str)
 
 
 def _plain(image: Array, kernel: Array, strides, padding, **kwargs) -> Array:
@@ -97,6 +123,8 @@ def _kernel_gradient(strides, padding, image, kernel, change) -> Array:
     return total + of(*part), None
 
   count = len(image)
+  if not image.size:
+    return jnp.zeros_like(kernel)
   row_bytes = (image.nbytes + change.nbytes) // count
   size = max(1, min(count, _SLICE_BYTES // row_bytes))
   whole = count - count % size

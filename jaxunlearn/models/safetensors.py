@@ -7,6 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from jaxunlearn import files
 from jaxunlearn.errors import InputError
 
 __all__ = ['read']
@@ -43,7 +44,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
   Reference: https://github.com/huggingface/safetensors
   """
-  path = Path(path).expanduser()
+  path = files.expand(path)
   try:
     content = path.read_bytes()
   except OSError as error:

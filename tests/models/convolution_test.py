@@ -1,5 +1,6 @@
 """The gradients written out for a CPU are those of XLA's own convolution."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,3 +130,40 @@ def test_other_devices_have_xlas_own(monkeypatch):
   assert [eqn.primitive.name for eqn in program.eqns] == [
     'conv_general_dilated'
   ]
+
+
+@pytest.mark.parametrize(
+  'how',
+  [
+    {'kernel_dilation': 2},
+    {'input_dilation': 2, 'padding': 1},
+    {'feature_group_count': 3},
+    {'padding': 'SAME'},
+    {'padding': 'VALID', 'strides': 2},
+    {'precision': jax.lax.Precision.HIGHEST},
+  ],
+)
+def test_what_is_not_plain_is_what_linen_makes_of_it(how):
+  image = jnp.asarray(np.random.default_rng(0).random((2, 8, 8, 3)))
+  ours, theirs = (
+    nn.Conv(6, (3, 3), **how, **own)
+    for own in ({'conv_general_dilated': convolution.convolve}, {})
+  )
+  variables = theirs.init(jax.random.key(0), image)
+  np.testing.assert_array_equal(
+    ours.apply(variables, image), theirs.apply(variables, image)
+  )
+
+
+def test_no_images_have_no_gradient():
+  kernel = jnp.ones((3, 3, 2, 4))
+  gradient = jax.grad(
+    lambda k: convolution.convolve(
+      jnp.zeros((0, 8, 8, 2)),
+      k,
+      (1, 1),
+      ((1, 1), (1, 1)),
+      dimension_numbers=LAYOUT,
+    ).sum()
+  )(kernel)
+  np.testing.assert_array_equal(gradient, jnp.zeros_like(kernel))
