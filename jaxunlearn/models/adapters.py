@@ -187,7 +187,10 @@ def _inside(tree: PyTree, wanted: Variables, path: Path) -> str:
 
 def _compare(found: Mapping, wanted: Mapping, path: Path) -> None:
   """Raises on the first leaf that is missing, extra, or does not fit."""
-  mend = 'set the model.name and model.width that it was saved with'
+  mend = (
+    'set the model.name and model.width that it was saved with, or rename its '
+    'leaves as those of that network are'
+  )
   for name in sorted(found.keys() | wanted.keys()):
     where = f'{_text(name)} in the checkpoint {path}'
     if name not in found:
