@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxunlearn import checks, files
+from jaxunlearn import checks, compile_cache, files
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import spd_gan
@@ -125,6 +125,7 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
     if before['made_from'] == made_from:
       return before['found']
   run.progress.say(f'{name}: asking {probe}, against {against}')
+  compile_cache.make_room()
   try:
     values, shown = _spd_gan(run, settings, name, against)
   except jax.errors.JaxRuntimeError as error:

@@ -51,8 +51,8 @@ def gradient(
       the split holds fewer.
     per_example: the mean of the examples' absolute gradients instead of the
       absolute value of their mean gradient. One backward pass per example, in
-      a loop that keeps memory at one copy of the parameters; on a CPU such a
-      pass takes 5 to 6 times as long inside a loop as outside.
+      a loop that keeps memory at one copy of the parameters; on a CPU it is
+      slow for a network whose convolutions are not those of `models`.
 
   Returns:
     (key, task) -> scores, of the structure, shapes and dtypes of the
