@@ -3,9 +3,9 @@
   python -m jaxunlearn.launch --config=configs/paper/mixed.py:small \
       --config.data.dir=DIR
 
-`:full` is the paper's size, 100 epochs, and wants an accelerator. `:small` takes
-about 1.5 hours on one CPU core in the workdir of `table2:small`, whose rows it
-shares.
+`:full` is the paper's size, 100 epochs, and wants an accelerator. `:small`
+takes about 1.5 hours on one CPU core in the workdir of `table2:small`, whose
+rows it shares.
 """
 
 from ml_collections import ConfigDict

@@ -4,8 +4,8 @@
       --config.data.dir=DIR
 
 One run with a row for each setting: ε of Top-K and Random-k at the learning
-rate of the other configs, then the learning rate at ε = 0.1. About 1.4 hours on one
-CPU core.
+rate of the other configs, then the learning rate at ε = 0.1. About 1.4
+hours on one CPU core.
 """
 
 from ml_collections import ConfigDict
