@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxunlearn import evaluation, metrics
-from jaxunlearn.clock import Clock
+from jaxunlearn.attempt import Attempt
 from jaxunlearn.epochs import by_epoch
 from jaxunlearn.errors import Diverged
 from jaxunlearn.problem import Run
@@ -22,23 +22,24 @@ class Outcome(NamedTuple):
     variables: the model.
     lines: what was logged, a line an epoch.
     stopped: by which rule, or None where nothing was trained.
+    changes: of the machine or the versions on the way, as in `Attempt`.
   """
 
   variables: Variables
   lines: list[dict[str, Any]]
   stopped: str | None
+  changes: list[dict[str, Any]]
 
 
 def follow(
   run: Run,
-  name: str,
+  attempt: Attempt,
   steps: Iterator,
   *,
   start: Variables | None,
   epochs: int,
   epoch_steps: int,
   batch_size: int,
-  clock: Clock,
   watch: bool,
   stop: StopRule = lambda lines, logits: None,
 ) -> Outcome:
@@ -46,36 +47,37 @@ def follow(
 
   Args:
     run: the run.
-    name: of the model.
-    steps: (state, metrics), one for each XLA call.
+    attempt: of the model that is trained; its lines grow.
+    steps: (state, metrics) from its state on, one for each XLA call.
     start: the variables before the first step, where they are known.
     epochs: at most.
     epoch_steps: steps in each.
     batch_size: examples of the leading split in a step.
-    clock: counts the time of the steps, and of nothing else.
     watch: whether to measure accuracy on forget and retain after each epoch.
     stop: (lines, logits by split) -> the rule that says stop, or None.
 
   Raises:
     Diverged: a loss or logit is not finite; the model of the epoch before is
       kept, and named.
+    Interrupted: a signal came; the attempt is saved.
   """
-  run.work.forget_lines(name)
-  variables, lines, stopped = None, [], 'epochs' if epochs else None
+  name, lines = attempt.name, attempt.lines
+  run.work.write_lines(name, lines)
+  variables = attempt.state.variables if lines else None
+  stopped = 'epochs' if epochs else None
   model, retain = run.problem.model, run.problem.retain
   watched = {k: run.problem.splits[k] for k in ('forget', 'retain')}
   glance = {'retain': Resident(retain.image[:100], retain.label[:100])}
   try:
-    if start is not None:
+    if start is not None and not lines:
       evaluation.logits(model, start, glance)
       variables = start
     for epoch in by_epoch(
       steps,
+      attempt,
       epochs=epochs,
       epoch_steps=epoch_steps,
       batch_size=batch_size,
-      stage=name,
-      clock=clock,
       progress=run.progress,
     ):
       line = {
@@ -83,7 +85,7 @@ def follow(
         'epoch': epoch.number,
         'step': epoch.step,
         **epoch.metrics,
-        'seconds': clock.seconds['fine_tune'],
+        'seconds': attempt.clock.seconds['fine_tune'],
         'examples_per_second': epoch.examples_per_second,
         'accuracy_forget': None,
         'accuracy_retain': None,
@@ -110,7 +112,7 @@ def follow(
       kept = run.work.save_last_good(name, variables)
       remedy += f'; the last good model is in {kept}'
     raise Diverged(f'{name} diverged: {error}; {remedy}.') from error
-  return Outcome(variables, lines, stopped)
+  return Outcome(variables, lines, stopped, attempt.changes)
 
 
 def stopping_rule(run: Run, task: Task, tuning: Mapping[str, Any]) -> StopRule:

@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 
 from jaxunlearn import loop
-from jaxunlearn.clock import Clock
+from jaxunlearn.attempt import Attempt
 from jaxunlearn.errors import Diverged
 from jaxunlearn.progress import Progress
 from jaxunlearn.train import Metrics
@@ -39,23 +39,23 @@ class Epoch(NamedTuple):
 
 def by_epoch(
   steps: Iterator[tuple[State, Metrics]],
+  attempt: Attempt,
   *,
   epochs: int,
   epoch_steps: int,
   batch_size: int,
-  stage: str,
-  clock: Clock,
   progress: Progress,
 ) -> Iterator[Epoch]:
   """Takes the steps of a run, an epoch at a time.
 
   Args:
-    steps: what `train.fit` or `method.fine_tune` gives, for resident data.
-    epochs: how many there are.
+    steps: what `train.fit` or `method.fine_tune` gives from the state of the
+      attempt on, for resident data.
+    attempt: where it begins, or goes on; its clock counts the time of the
+      steps as `fine_tune`, and it is offered each state.
+    epochs: how many there are, with those done before.
     epoch_steps: steps in each.
     batch_size: examples of the leading split in a step.
-    stage: what to call the run on the terminal.
-    clock: counts the time of the steps as `fine_tune`.
     progress: shows them.
 
   Yields:
@@ -63,38 +63,57 @@ def by_epoch(
 
   Raises:
     Diverged: the loss of an epoch is NaN or infinite.
+    Interrupted: as `Attempt.offer`.
   """
-  calls = -(-epoch_steps // loop.steps_per_call(epoch_steps, resident=True))
-  progress.begin(stage)
-  shown = time.perf_counter()
-  for number in range(1, epochs + 1):
-    found, began = [], time.perf_counter()
+  most = loop.steps_per_call(epoch_steps, resident=True)
+
+  def pace(number: int, taken: int, skipped: int, spent: float):
+    """Examples per second in this epoch, and the seconds left of all."""
+    seconds = max(clock.seconds['fine_tune'] - spent, 1e-9)
+    rate = (taken - skipped) * batch_size / seconds
+    left = (epochs - number + 1) * epoch_steps - taken
+    return rate, left * batch_size / rate
+
+  progress.begin(attempt.name)
+  clock, state, shown = attempt.clock, attempt.state, time.perf_counter()
+  first = len(attempt.lines) + 1
+  for number in range(first, epochs + 1):
+    found = list(attempt.calls) if number == first else []
+    taken = skipped = sum(length for length, _ in found)
     spent = clock.seconds.get('fine_tune', 0.0)
-    with clock.measure('fine_tune'):
-      for call in range(1, calls + 1):
+    while taken < epoch_steps:
+      attempt.offer(state, found)
+      with clock.measure('fine_tune'):
         state, metrics = next(steps)
-        found.append(metrics)
-        if call < calls and time.perf_counter() - shown > _REFRESH_SECONDS:
-          shown = time.perf_counter()
-          taken = call * epoch_steps // calls
-          now = _brief(jax.device_get(metrics))
-          rate = taken * batch_size / (time.perf_counter() - began)
-          left = (epochs - number + 1) * epoch_steps - taken
-          seconds = left * batch_size / rate
-          progress.update(_line(number, now, rate, seconds))
-      found = jax.device_get(found)
+      found.append((min(most, epoch_steps - taken), metrics))
+      taken += found[-1][0]
+      now = time.perf_counter()
+      if taken < epoch_steps and now - shown > _REFRESH_SECONDS:
+        shown = now
+        with clock.measure('fine_tune'):
+          brief = _brief(jax.device_get(metrics))
+        rate, left = pace(number, taken, skipped, spent)
+        progress.update(_line(number, brief, rate, left))
+    with clock.measure('fine_tune'):
+      means = _means(jax.device_get(found))
       jax.block_until_ready(state)
-    means = {
-      name: float(sum(m[name] for m in found)) / len(found) for name in found[0]
-    }
     if not math.isfinite(means['loss']):
       progress.end()
       raise Diverged(f'the loss is {means["loss"]} in epoch {number}')
-    seconds = clock.seconds['fine_tune'] - spent
-    rate = epoch_steps * batch_size / max(seconds, 1e-9)
-    left = (epochs - number) * epoch_steps * batch_size / rate
+    rate, left = pace(number, taken, skipped, spent)
     progress.epoch(_line(number, _brief(means), rate, left))
     yield Epoch(number, number * epoch_steps, state.variables, means, rate)
+
+
+def _means(calls: Sequence[tuple[int, Mapping]]) -> dict[str, float]:
+  """Over the steps of calls that are, as a rule, of one length."""
+  length = calls[0][0]
+  total = sum(steps / length for steps, _ in calls)
+  return {
+    name: float(sum(call[name] * (steps / length) for steps, call in calls))
+    / total
+    for name in calls[0][1]
+  }
 
 
 def _line(

@@ -1,6 +1,13 @@
-"""The one exception for a mistake that the user can mend."""
+"""What ends a run in a sentence: a mistake that one can mend, or a signal."""
 
-__all__ = ['Conflict', 'Diverged', 'Impossible', 'InputError']
+__all__ = [
+  'Conflict',
+  'Diverged',
+  'Impossible',
+  'InputError',
+  'Interrupted',
+  'Unwritable',
+]
 
 
 class InputError(ValueError):
@@ -21,3 +28,17 @@ class Diverged(InputError):
 
 class Impossible(InputError):
   """A row asks for what this network does not have, such as its 99th leaf."""
+
+
+class Unwritable(InputError):
+  """The workdir cannot be written now: it is full, or another process has it.
+
+  What is there is whole, and the same command goes on from it.
+  """
+
+
+class Interrupted(Exception):
+  """A signal stopped the run, which goes on at the next start.
+
+  The message says up to where it is saved; the launcher exits with code 75.
+  """

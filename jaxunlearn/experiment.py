@@ -1,5 +1,7 @@
 """A whole run, or a matrix of runs: from a config to a report."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import jax
 
 from jaxunlearn import (
   compile_cache,
+  files,
   making,
   matrix,
   plan,
@@ -18,15 +21,20 @@ from jaxunlearn import (
 )
 from jaxunlearn.data import sources
 from jaxunlearn.errors import Diverged, Impossible, InputError
+from jaxunlearn.locks import alone_in
 from jaxunlearn.problem import Load, Run, prepare
 from jaxunlearn.progress import Progress
+from jaxunlearn.rows import Row
 from jaxunlearn.workdir import Workdir
 
 __all__ = ['run']
 
 
 def run(
-  config: Any, workdir: str | Path, progress: Progress | None = None
+  config: Any,
+  workdir: str | Path,
+  progress: Progress | None = None,
+  noted: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
   """Trains or restores the original, unlearns by each recipe, reports.
 
@@ -39,6 +47,8 @@ def run(
     config: a ConfigDict with the keys of `configs/common.py`.
     workdir: a directory, made where it is missing.
     progress: where to say what happens; the terminal by default.
+    noted: () -> whether to stop at the next step, as `interrupts.noted` gives
+      it.
 
   Returns:
     The report, schema 1; of a matrix {cell: report}, None for one that failed.
@@ -46,11 +56,17 @@ def run(
   Raises:
     InputError: a mistake in the config, the data, the request, the checkpoint
       or the workdir; training that diverged.
+    Interrupted: it was told to stop. What was done is on disk.
   """
   progress = progress or Progress()
-  if config.matrix:
-    return matrix.run(config, workdir, progress, _make_original, _run_cell)
-  return _run(config, workdir, progress)
+  with files.full_disk(f'what was finished in {workdir} is kept'):
+    if config.matrix:
+      make, cell = (
+        functools.partial(part, noted=noted)
+        for part in (_make_original, _run_cell)
+      )
+      return matrix.run(config, workdir, progress, make, cell)
+    return _run(config, workdir, progress, noted=noted)
 
 
 def _run(
@@ -58,6 +74,8 @@ def _run(
   workdir: str | Path,
   progress: Progress,
   load: Load = sources.load,
+  *,
+  noted: Callable[[], bool],
   go_on: bool = False,
 ) -> dict[str, Any]:
   settings.check(config)
@@ -65,59 +83,93 @@ def _run(
   wanted = rows.rows(config)
   problem = prepare(config, load)
   work = Workdir(workdir)
-  if (work.path / 'cells').exists():
-    raise InputError(
-      f'{work.path} holds a matrix of runs: choose another --workdir.'
-    )
-  stages = plan.stages(config, wanted, problem, work)
-  this = Run(config, problem, work, stages, progress)
+  with alone_in(work.path, progress.say):
+    if (work.path / 'cells').exists():
+      raise InputError(
+        f'{work.path} holds a matrix of runs: choose another --workdir.'
+      )
+    stages = plan.stages(config, wanted, problem, work)
+    this = Run(config, problem, work, stages, progress, noted)
+    try:
+      return _work(this, wanted, go_on)
+    finally:
+      # Nothing is written any more when another may begin.
+      for stage in stages.values():
+        stage.settle()
+
+
+def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
+  """What there is to do in a workdir that is this run's alone."""
+  config, stages, progress = run.config, run.stages, run.progress
+  run.work.tidy()
   for stage in stages.values():
-    stage.retry()
-  probing.check_made(config, work.path)
+    stage.tidy()
+  probing.check_made(config, run.work.path)
   done = [name for name, stage in stages.items() if stage.finished]
   missing = [row for row in wanted if row.name not in done]
   for row in () if go_on else missing:
-    plan.rehearse(row, problem)
-  work.write_config(config.to_dict())
+    plan.rehearse(row, run.problem)
+  run.work.write_config(config.to_dict())
   for name in done:
     progress.say(f'{name}: done before')
 
   if 'original' not in done:
-    making.original(this)
+    run.check_stop('original has not begun')
+    making.original(run)
   plan.check_origin(stages)
   if 'retrained' in stages and 'retrained' not in done:
-    making.retrained(this)
+    run.check_stop('retrained has not begun')
+    making.retrained(run)
   for row in missing:
+    run.check_stop(f'{row.name} has not begun')
     compile_cache.make_room()
     try:
-      plan.rehearse(row, problem)
-      making.row(this, row)
+      plan.rehearse(row, run.problem)
+      making.row(run, row)
     except (Diverged, Impossible, jax.errors.JaxRuntimeError) as error:
       if not go_on:
         raise
-      making.failed(this, row, error)
-  probes = probing.ask(this)
+      making.failed(run, row, error)
+  probes = probing.ask(run)
 
-  result = summary.assemble(config, problem, stages, probes)
+  result = summary.assemble(config, run.problem, stages, probes)
   if not config.original.keep:
     likeness = result['models']['original']['similarity']
     stages['original'].forget({'similarity': likeness})
-  report.write(work.path, result, work.history())
+  report.write(run.work.path, result, run.work.history())
   return result
 
 
 def _make_original(
-  config: Any, workdir: Path, progress: Progress, load: Load
+  config: Any,
+  workdir: Path,
+  progress: Progress,
+  load: Load,
+  *,
+  noted: Callable[[], bool],
 ) -> None:
   """Trains the original alone, where it is not there yet."""
   problem, work = prepare(config, load), Workdir(workdir)
-  stages = plan.stages(config, [], problem, work)
-  if not stages['original'].finished:
-    making.original(Run(config, problem, work, stages, progress))
+  with alone_in(work.path, progress.say):
+    stages = plan.stages(config, [], problem, work)
+    run = Run(config, problem, work, stages, progress, noted)
+    work.tidy()
+    stages['original'].tidy()
+    if not stages['original'].finished:
+      run.check_stop('original has not begun')
+      try:
+        making.original(run)
+      finally:
+        stages['original'].settle()
 
 
 def _run_cell(
-  config: Any, workdir: Path, progress: Progress, load: Load
+  config: Any,
+  workdir: Path,
+  progress: Progress,
+  load: Load,
+  *,
+  noted: Callable[[], bool],
 ) -> dict[str, Any]:
   """A run in which a row that fails does not stop the others."""
-  return _run(config, workdir, progress, load, go_on=True)
+  return _run(config, workdir, progress, load, noted=noted, go_on=True)

@@ -1,21 +1,31 @@
 """Files of a workdir: read with a sentence for what is wrong, written whole."""
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxunlearn.errors import InputError
+import numpy as np
+
+from jaxunlearn.errors import InputError, Unwritable
 
 __all__ = [
+  'check_fits',
   'damaged',
   'expand',
+  'full_disk',
   'read_json',
   'read_lines',
+  'read_npz',
   'replace',
   'write_json',
 ]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def expand(path: str | Path) -> Path:
@@ -55,13 +65,17 @@ def read_json(path: Path, remove: Path | None = None) -> dict[str, Any]:
 def read_lines(path: Path) -> list[dict[str, Any]]:
   """The lines of metrics.jsonl; none where there is no such file.
 
+  A last line without an end was being written when its run was killed, and is
+  left out.
+
   Raises:
     InputError: a line is none that a run has written.
   """
   if not path.exists():
     return []
   try:
-    lines = [json.loads(x) for x in path.read_text('utf-8').splitlines()]
+    whole, _, _ = path.read_text('utf-8').rpartition('\n')
+    lines = [json.loads(x) for x in whole.splitlines()]
   except (OSError, ValueError) as error:
     raise damaged(path) from error
   if not all(
@@ -69,6 +83,31 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
   ):
     raise damaged(path)
   return lines
+
+
+def read_npz(path: Path, remove: Path | None = None) -> dict[str, np.ndarray]:
+  """The arrays of a file that a run has written.
+
+  Args:
+    path: of the file.
+    remove: what a new start makes again; the file by default.
+
+  Raises:
+    InputError: the file cannot be read, or does not fit into memory.
+  """
+  try:
+    # Opened here, because np.load leaves a damaged file open.
+    with open(path, 'rb') as raw:
+      with zipfile.ZipFile(raw) as parts:
+        sizes = [part.file_size for part in parts.infolist()]
+      check_fits(f'what {path} unpacks to', sum(sizes))
+      raw.seek(0)
+      with np.load(raw, allow_pickle=False) as file:
+        return dict(file)
+  except InputError:
+    raise
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise damaged(path, remove) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -81,8 +120,56 @@ def replace(path: Path, content: str | bytes) -> None:
   if isinstance(content, str):
     content = content.encode()
   partial = path.with_name(f'.{path.name}.partial')
-  partial.write_bytes(content)
+  with open(partial, 'wb') as file:
+    file.write(content)
+    file.flush()
+    # Else a machine that loses power may keep the new name and no content.
+    os.fsync(file.fileno())
   os.replace(partial, path)
+
+
+def check_fits(what: str, size: int) -> None:
+  """Checks, before anything is read, that it has room in memory.
+
+  Args:
+    what: names it.
+    size: how many bytes it says that it is.
+
+  Raises:
+    InputError: more than this machine has.
+  """
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  if size > memory:
+    raise InputError(
+      f'{what} is {size / 2**30:.1f} GiB, more than the '
+      f'{memory / 2**30:.1f} GiB of memory here: take a smaller one.'
+    )
+
+
+@contextlib.contextmanager
+def full_disk(kept: str) -> Iterator[None]:
+  """Says of a disk without room what was kept, and what to do.
+
+  Args:
+    kept: of what was there before, half a sentence.
+
+  Raises:
+    Unwritable: where a write within it found no room.
+  """
+  try:
+    yield
+  except (OSError, ValueError, RuntimeError) as error:
+    # Orbax gives the system's words alone.
+    words = [os.strerror(number) for number in _FULL]
+    full = getattr(error, 'errno', None) in _FULL or any(
+      x.lower() in str(error).lower() for x in words
+    )
+    if not full:
+      raise
+    raise Unwritable(
+      f'there is no room left to write ({error.__class__.__name__}); {kept}: '
+      'free some, and run the same command again.'
+    ) from error
 
 
 def damaged(path: Path, remove: Path | None = None) -> InputError:

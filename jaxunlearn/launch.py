@@ -1,6 +1,7 @@
 """The command line: python -m jaxunlearn.launch --config=configs/NAME.py."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jaxunlearn import mistakes
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import InputError, Interrupted
 
+_STOPPED = 75  # EX_TEMPFAIL of sysexits.h.
 _USAGE = """\
 Unlearns part of a classifier's training data, and reports what was forgotten.
 
@@ -23,7 +25,8 @@ Unlearns part of a classifier's training data, and reports what was forgotten.
   --workdir   where results go; workdirs/NAME by default. A second start goes
               on where the first stopped
 
-Exit code 0 when the report is written, 2 after a mistake in what was given."""
+Exit code 0 when the report is written, 2 after a mistake in what was given, 75
+after Ctrl-C or SIGTERM: the same command goes on from where it was saved."""
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A file of configs/, such as configs/digits_topk.py.'
@@ -37,6 +40,21 @@ def main(argv: list[str]) -> None:
   """Runs the experiment that the flags describe, and prints its table."""
   del argv
   logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
+  from jaxunlearn import interrupts
+
+  with interrupts.noted() as noted:
+    try:
+      _run(noted)
+    except InputError as error:
+      _refuse(error)
+    except (Interrupted, KeyboardInterrupt) as error:
+      done = str(error) or 'stopped at once'
+      _refuse(
+        f'{done}; the same command goes on from the last checkpoint.', _STOPPED
+      )
+
+
+def _run(noted: Callable[[], bool]) -> None:
   from jaxunlearn import compile_cache, experiment
   from jaxunlearn.progress import Progress
   from jaxunlearn.report import tables, words
@@ -52,13 +70,9 @@ def main(argv: list[str]) -> None:
     )
   try:
     compile_cache.keep(config.cache_dir, progress.say)
-    report = experiment.run(config, workdir, progress)
-  except InputError as error:
+    report = experiment.run(config, workdir, progress, noted)
+  finally:
     progress.end()
-    _refuse(error)
-  except KeyboardInterrupt:
-    progress.end()
-    _refuse('stopped; the same command goes on after the last finished stage.')
   if config.matrix:
     done = sum(cell is not None for cell in report.values())
     progress.say(f'{done} of {len(report)} cells are done.')
@@ -107,9 +121,9 @@ def _name(file: str) -> str:
   return '-'.join(filter(None, (Path(path).stem, variant)))
 
 
-def _refuse(sentence: object) -> None:
+def _refuse(sentence: object, code: int = 2) -> None:
   print(f'jaxunlearn: {sentence}', file=sys.stderr)
-  sys.exit(2)
+  sys.exit(code)
 
 
 if __name__ == '__main__':

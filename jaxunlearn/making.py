@@ -1,11 +1,24 @@
 """How each model of a run is made: trained, restored or unlearned."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jaxunlearn import evaluation, masks, method, metrics, settings, train
+from jaxunlearn import (
+  evaluation,
+  machine,
+  masks,
+  method,
+  metrics,
+  plan,
+  settings,
+  train,
+)
+from jaxunlearn.attempt import Attempt
 from jaxunlearn.clock import Clock
 from jaxunlearn.course import Outcome, follow, stopping_rule
 from jaxunlearn.data import augment, batches
@@ -13,34 +26,42 @@ from jaxunlearn.errors import Diverged, InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.problem import Run, named_key
 from jaxunlearn.rows import Row
-from jaxunlearn.types import Resident, Task, as_source
+from jaxunlearn.types import (
+  Array,
+  Params,
+  Resident,
+  Selection,
+  Task,
+  as_source,
+)
 
 __all__ = ['failed', 'original', 'retrained', 'row']
 
 
 def original(run: Run) -> None:
   """Trains the original on everything, or restores the user's."""
-  problem, clock = run.problem, Clock()
+  problem, clock, how = run.problem, Clock(), run.config.train
   path = run.config.original.checkpoint
-  if path:
-    outcome = Outcome(adapters.restore(path, problem.like()), [], None)
-  else:
-    outcome = _fit(
-      run, 'original', as_source(problem.train), clock, run.config.train.seed
-    )
   facts = {'recipe': 'original', 'settings': {}, 'from': path or 'trained'}
-  if path:
-    facts['epochs'] = None  # Not measured: others trained it.
-  _finish(run, 'original', outcome, clock, facts)
+  with _begun(run, 'original'):
+    if path:
+      variables = adapters.restore(path, problem.like())
+      outcome = Outcome(variables, [], None, plan.changes_of(Path(path)))
+      facts['epochs'] = None  # Not measured: others trained it.
+    else:
+      source = as_source(problem.train)
+      outcome = _fit(run, 'original', source, clock, how.seed)
+    _finish(run, 'original', outcome, clock, facts)
 
 
 def retrained(run: Run) -> None:
   """Trains the reference from scratch, on retain alone."""
   clock = Clock()
   seed = run.config.train.seed
-  outcome = _fit(run, 'retrained', run.problem.retain, clock, seed, watch=True)
-  facts = {'recipe': 'retrain', 'settings': {}}
-  _finish(run, 'retrained', outcome, clock, facts)
+  retain, facts = run.problem.retain, {'recipe': 'retrain', 'settings': {}}
+  with _begun(run, 'retrained'):
+    outcome = _fit(run, 'retrained', retain, clock, seed, watch=True)
+    _finish(run, 'retrained', outcome, clock, facts)
 
 
 def row(run: Run, row: Row) -> None:
@@ -49,12 +70,13 @@ def row(run: Run, row: Row) -> None:
   Raises:
     Diverged: a loss or a logit is not finite.
   """
-  if row.method is None:
-    clock, seed = Clock(), row.settings['seed']
-    outcome = _fit(run, row.name, run.problem.retain, clock, seed, watch=True)
-    _finish(run, row.name, outcome, clock, _facts(run, row))
-  else:
-    _unlearn(run, row)
+  with _begun(run, row.name):
+    if row.method is None:
+      clock, seed = Clock(), row.settings['seed']
+      outcome = _fit(run, row.name, run.problem.retain, clock, seed, watch=True)
+      _finish(run, row.name, outcome, clock, _facts(run, row))
+    else:
+      _unlearn(run, row)
 
 
 def failed(run: Run, row: Row, why: Exception) -> None:
@@ -72,6 +94,16 @@ def failed(run: Run, row: Row, why: Exception) -> None:
   run.progress.say(f'{row.name}: failed, {reason}')
 
 
+@contextlib.contextmanager
+def _begun(run: Run, name: str) -> Iterator[None]:
+  """What has diverged is nothing to go on from."""
+  try:
+    yield
+  except Diverged:
+    run.stages[name].abandon()
+    raise
+
+
 def _unlearn(run: Run, row: Row) -> None:
   """Selects, perturbs and fine-tunes, from the original."""
   problem, tuning, clock = run.problem, row.settings, Clock()
@@ -81,18 +113,16 @@ def _unlearn(run: Run, row: Row) -> None:
   key = named_key(tuning['seed'], 'unlearn')
   key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
 
-  with clock.measure('select'):
-    selection = method.select(row.method, task, key_select)
-    jax.block_until_ready(selection)
-  with clock.measure('perturb'):
-    params = method.perturb(row.method, task, key_perturb, selection)
-    jax.block_until_ready(params)
+  keys = key_select, key_perturb
+  selection, params = _perturbed(run, row, task, keys, clock)
   state = method.begin(row.method, task, params, selection, key_steps)
+  stage, facts = run.stages[row.name], _facts(run, row)
+  attempt = Attempt(run, row.name, stage.checkpoints, state, clock, facts)
   epoch_steps = batches.steps_per_epoch(len(retain), tuning['batch_size'])
   steps = method.fine_tune(
     row.method,
     task,
-    state,
+    attempt.state,
     key_tune,
     num_steps=tuning['epochs'] * epoch_steps,
     batch_size=tuning['batch_size'],
@@ -101,20 +131,19 @@ def _unlearn(run: Run, row: Row) -> None:
   )
   outcome = follow(
     run,
-    row.name,
+    attempt,
     steps,
     start=state.variables,
     epochs=tuning['epochs'],
     epoch_steps=epoch_steps,
     batch_size=min(tuning['batch_size'], len(retain)),
-    clock=clock,
     watch=True,
     stop=stopping_rule(run, task, tuning),
   )
   params = original['params']
   leaves = jax.tree.leaves(params)
   count = masks.count(selection.mask, params)
-  facts = _facts(run, row) | {
+  facts |= {
     'selected': {
       'scalars': int(count.scalars),
       'leaves': int(count.leaves),
@@ -124,6 +153,28 @@ def _unlearn(run: Run, row: Row) -> None:
     'dead': evaluation.dead(task, outcome.variables, jax.random.key(0)),
   }
   _finish(run, row.name, outcome, clock, facts, selection.mask)
+
+
+def _perturbed(
+  run: Run, row: Row, task: Task, keys: tuple[Array, Array], clock: Clock
+) -> tuple[Selection, Params]:
+  """Selects and perturbs, or reads what an earlier attempt did."""
+  kept = run.stages[row.name].selected
+  mask, original = plan.rehearse(row, run.problem).mask, task.original['params']
+  saved = kept.latest({'mask': mask, 'params': original}, run.progress.say)
+  if saved:
+    clock.go_on(saved.facts['seconds'])
+    tree = jax.tree.map(jnp.asarray, saved.tree)
+    return Selection(tree['mask']), tree['params']
+  with clock.measure('select'):
+    selection = method.select(row.method, task, keys[0])
+    jax.block_until_ready(selection)
+  with clock.measure('perturb'):
+    params = method.perturb(row.method, task, keys[1], selection)
+    jax.block_until_ready(params)
+  facts = {**_facts(run, row), 'seconds': clock.seconds}
+  kept.save(0, {'mask': selection.mask, 'params': params}, facts)
+  return selection, params
 
 
 def _facts(run: Run, row: Row) -> dict[str, Any]:
@@ -145,24 +196,28 @@ def _fit(
   """Trains a model from scratch, with the settings of `config.train`."""
   how = run.config.train
   epoch_steps = batches.steps_per_epoch(len(source), how.batch_size)
+  tx = settings.optimizer(how, epoch_steps)
+  model, key = run.problem.model, named_key(seed, name)
+  begun = train.begin(model, source, key, tx)
+  attempt = Attempt(run, name, run.stages[name].checkpoints, begun, clock)
   steps = train.fit(
-    run.problem.model,
+    model,
     source,
-    named_key(seed, name),
+    key,
     num_steps=how.epochs * epoch_steps,
     batch_size=how.batch_size,
-    tx=settings.optimizer(how, epoch_steps),
+    tx=tx,
     augment=augment.crop_and_flip if how.augment else None,
+    state=attempt.state,
   )
   return follow(
     run,
-    name,
+    attempt,
     steps,
     start=None,
     epochs=how.epochs,
     epoch_steps=epoch_steps,
     batch_size=min(how.batch_size, len(source)),
-    clock=clock,
     watch=watch,
   )
 
@@ -207,6 +262,8 @@ def _finish(
     'converged_epoch': converged,
     'stopped': outcome.stopped,
     'device': jax.devices()[0].device_kind,
+    'deterministic': machine.deterministic(),
+    'changes': outcome.changes,
     **facts,
   }
   stage.finish(outcome.variables, logits, result, mask)

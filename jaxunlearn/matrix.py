@@ -14,10 +14,18 @@ from ml_collections import ConfigDict
 
 from jaxunlearn import files, nested, plan, probing, report, rows, settings
 from jaxunlearn.data import sources
-from jaxunlearn.errors import Conflict, Diverged, InputError
+from jaxunlearn.errors import (
+  Conflict,
+  Diverged,
+  InputError,
+  Interrupted,
+  Unwritable,
+)
+from jaxunlearn.locks import alone_in
 from jaxunlearn.problem import Load, prepare
 from jaxunlearn.progress import Progress
-from jaxunlearn.workdir import Stage, Workdir
+from jaxunlearn.stage import Stage
+from jaxunlearn.workdir import Workdir
 
 __all__ = ['cells', 'run']
 
@@ -56,6 +64,13 @@ def run(
       trained or written.
   """
   work = Workdir(workdir)
+  with alone_in(work.path, progress.say):
+    return _run(config, work, progress, make_original, run_cell)
+
+
+def _run(
+  config: Any, work: Workdir, progress: Progress, make: Make, run_cell: Make
+) -> dict[str, Any]:
   if (work.path / 'original').exists():
     raise InputError(
       f'{work.path} holds a run that is no matrix: choose another --workdir.'
@@ -70,6 +85,7 @@ def run(
     if _finished(folders[name], own) is None:
       _try(name, lambda own=own: prepare(own, load))
       _check_made(own, work.path / _ORIGINALS, folders[name], load)
+  work.tidy()
   work.write_config(config.to_dict())
   reports, broken = {}, {}
   for number, (name, own) in enumerate(planned.items(), start=1):
@@ -83,11 +99,13 @@ def run(
     try:
       if not own.original.checkpoint:
         alone, original = _shared(own, work.path / _ORIGINALS)
-        _make_once(alone, original, broken, make_original, progress, load)
+        _make_once(alone, original, broken, make, progress, load)
         own = _with_original(own, original)
       reports[name] = run_cell(own, folders[name], progress, load)
-    except Conflict:
+    except (Conflict, Unwritable):
       raise
+    except Interrupted as error:
+      raise Interrupted(f'{name}: {error}') from error
     except (InputError, jax.errors.JaxRuntimeError) as error:
       (reason, *_) = str(error).splitlines() or [type(error).__name__]
       failed.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +225,6 @@ def _check_made(config: Any, originals: Path, folder: Path, load: Load) -> None:
     config = _with_original(config, original)
   problem, wanted = prepare(config, load), rows.rows(config)
   for stage in plan.stages(config, wanted, problem, Workdir(folder)).values():
-    stage.retry()
     stage.check()
   probing.check_made(config, folder)
 
@@ -218,7 +235,9 @@ def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
     return None
   made = files.read_json(folder / 'report.json')
   wanted = json.loads(json.dumps(config.to_dict()))
-  wanted['cache_dir'] = made.get('config', {}).get('cache_dir')
+  # What changes nothing of what comes out.
+  for name in ('cache_dir', 'save'):
+    wanted[name] = made.get('config', {}).get(name)
   checkpoint = made.get('config', {}).get('original', {}).get('checkpoint', '')
   own = wanted['original']['checkpoint']
   if not own and Path(checkpoint).parent.name == _ORIGINALS:

@@ -10,10 +10,11 @@ from jaxunlearn import files, nested
 from jaxunlearn.errors import Conflict, Impossible, InputError
 from jaxunlearn.problem import Problem
 from jaxunlearn.rows import Row
-from jaxunlearn.types import Task
-from jaxunlearn.workdir import Stage, Workdir
+from jaxunlearn.stage import Stage
+from jaxunlearn.types import Selection, Task
+from jaxunlearn.workdir import Workdir
 
-__all__ = ['check_origin', 'rehearse', 'stages']
+__all__ = ['changes_of', 'check_origin', 'rehearse', 'stages']
 
 
 def stages(
@@ -58,29 +59,48 @@ def stages(
   return found
 
 
-def _checkpoint(path: Path) -> dict[str, str]:
+def _checkpoint(path: Path) -> dict[str, Any]:
   """What says whether an original is still the same.
 
   Of a workdir's original that is its contents, wherever it lies now.
   """
+  made = _result(path)
+  if made is None:
+    return {'original.checkpoint': str(path)}
+  return {'original.checkpoint_sha256': made.get('checkpoint_sha256')}
+
+
+def changes_of(path: Path) -> list[dict[str, Any]]:
+  """The changes of the machine on the way to a workdir's original.
+
+  Args:
+    path: of `original.checkpoint`; none are known of a foreign one.
+  """
+  return (_result(path.expanduser().absolute()) or {}).get('changes', [])
+
+
+def _result(path: Path) -> dict[str, Any] | None:
+  """What was measured of an original in a workdir."""
   for folder in (path / 'original', path):
     if (folder / 'result.json').is_file():
-      sha256 = Stage(folder, {}).result().get('checkpoint_sha256')
-      return {'original.checkpoint_sha256': sha256}
-  return {'original.checkpoint': str(path)}
+      return Stage(folder, {}).result()
+  return None
 
 
-def rehearse(row: Row, problem: Problem) -> None:
+def rehearse(row: Row, problem: Problem) -> Selection | None:
   """Selects without computing anything, so that mistakes show at the start.
+
+  Returns:
+    Shapes and dtypes of the selection; None of a row that selects nothing.
 
   Raises:
     Impossible: the selection cannot be made of this network, such as k above
       the number of its entries.
   """
   if row.method is None:
-    return
+    return None
   try:
-    jax.eval_shape(
+    return jax.eval_shape(
       lambda key, original: row.method.select(
         key, Task(problem.model, original, problem.forget, problem.retain)
       ),
@@ -92,16 +112,14 @@ def rehearse(row: Row, problem: Problem) -> None:
 
 
 def check_origin(stages: Mapping[str, Stage]) -> None:
-  """Checks that finished rows were made from the original that is there.
+  """Checks that rows were made, or begun, from the original that is there.
 
   Raises:
     Conflict: one was not, because the original was made again since.
   """
   original = stages['original'].result()['checkpoint_sha256']
   for stage in stages.values():
-    if not stage.path.exists():
-      continue
-    if stage.result().get('original_sha256', original) != original:
+    if (stage.origin() or original) != original:
       raise Conflict(
         f'{stage.path} was made from another original than the one in '
         f'{stages["original"].path}: remove the former, or choose another '

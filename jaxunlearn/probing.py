@@ -12,6 +12,9 @@ import jax
 import numpy as np
 
 from jaxunlearn import checks, compile_cache, files
+from jaxunlearn.attempt import Attempt
+from jaxunlearn.checkpoints import Checkpoints
+from jaxunlearn.clock import Clock
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import spd_gan
@@ -55,13 +58,21 @@ def check_made(config: Any, folder: Path) -> None:
   """Checks that what a workdir's models were asked is what is asked now.
 
   Raises:
-    Conflict: names the first setting that differs.
+    Conflict: names the first setting that differs, of an answer or of one that
+      is being made.
     InputError: an answer is damaged.
   """
   for probe, own in config.probes.to_dict().items():
     settings = _defaults() | own
-    for path in sorted(folder.glob(f'probes/{probe}/*.json')):
-      before = _read(path)['made_from']
+    answers = {
+      path: _read(path)['made_from']
+      for path in sorted(folder.glob(f'probes/{probe}/*.json'))
+    }
+    for path in sorted(folder.glob(f'probes/{probe}/.unfinished-*')):
+      begun = Checkpoints(path, {}).recorded()
+      if begun is not None:
+        answers[path] = begun['made_from']
+    for path, before in answers.items():
       for key, value in json.loads(json.dumps(settings)).items():
         if before.get(key) != value:
           raise Conflict(
@@ -120,23 +131,32 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   hashes = _hashes(run, name, against)
   made_from = json.loads(json.dumps({**settings, **hashes}))
   path = run.work.path / 'probes' / probe / f'{name}.json'
+  begun = Checkpoints(path.with_name(f'.unfinished-{name}'), made_from)
   if path.is_file():
     before = _read(path)
     if before['made_from'] == made_from:
+      begun.remove()
       return before['found']
+  run.check_stop(f'{name} was not yet asked {probe}')
   run.progress.say(f'{name}: asking {probe}, against {against}')
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if (begun.recorded() or {}).get('made_from') != made_from:
+    # Of a model that was made again since.
+    begun.remove()
   compile_cache.make_room()
   try:
-    values, shown = _spd_gan(run, settings, name, against)
+    values, shown = _spd_gan(run, settings, name, against, begun)
   except jax.errors.JaxRuntimeError as error:
     # Not kept: the next start asks again.
     (reason, *_) = str(error).splitlines() or [type(error).__name__]
     run.progress.say(f'{name}: {probe} failed, {reason}')
     return {'degree': None, 'against': against, 'failed': reason}
+  finally:
+    begun.settle()
   found = {**values, 'against': against}
-  path.parent.mkdir(parents=True, exist_ok=True)
   _save(path.with_suffix('.npz'), shown)
   files.write_json(path, {'made_from': made_from, 'found': found})
+  begun.remove()
   return found
 
 
@@ -167,7 +187,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _spd_gan(
-  run: Run, settings: Mapping[str, Any], name: str, against: str
+  run: Run,
+  settings: Mapping[str, Any],
+  name: str,
+  against: str,
+  begun: Checkpoints,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
   """What SPD-GAN measures, and a few images with their noise."""
   problem = run.problem
@@ -178,7 +202,17 @@ def _spd_gan(
   how = {key: value for key, value in settings.items() if key != 'seed'}
   # One key for all models: what differs is the model alone.
   key = named_key(settings['seed'], 'spd_gan')
-  gan = spd_gan.train(key, *judges, problem.forget, **how)
+  parts = {k: how[k] for k in ('learning_rate', 'width')}
+  state = spd_gan.begin(key, problem.forget, **parts)
+  attempt = Attempt(run, f'spd_gan of {name}', begun, state, Clock())
+  state, calls = attempt.state, attempt.calls
+  attempt.offer(state, calls)
+  steps = spd_gan.steps(state, key, *judges, problem.forget, **how)
+  for state, metrics in steps:
+    calls.append((1, metrics))
+    attempt.offer(state, calls)
+  history = [metrics for _, metrics in calls]
+  gan = spd_gan.finish(state, history, how['max_noise'])
   values = spd_gan.measure(gan, *judges, problem.forget)
   if not math.isfinite(gan.history['loss'][-1]):
     values = dict.fromkeys(values)
@@ -195,6 +229,8 @@ def _spd_gan(
     'noise': noise,
     'label': first['label'],
   }
+  if attempt.changes:
+    values['changes'] = attempt.changes
   return values, jax.device_get(shown)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from jaxunlearn import files, fingerprint, nested, settings
 from jaxunlearn.data import requests, sources, splits
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import InputError, Interrupted
 from jaxunlearn.progress import Progress
+from jaxunlearn.stage import Stage
 from jaxunlearn.types import Array, Model, Resident, Variables, as_source
-from jaxunlearn.workdir import Stage, Workdir
+from jaxunlearn.workdir import Workdir
 
 __all__ = ['Load', 'Problem', 'Run', 'named_key', 'prepare']
 
@@ -63,6 +64,7 @@ class Run(NamedTuple):
     work: where results go.
     stages: {model: Stage}, in the order of the report.
     progress: where to say what happens.
+    noted: () -> whether the run was told to stop.
   """
 
   config: Any
@@ -70,6 +72,19 @@ class Run(NamedTuple):
   work: Workdir
   stages: Mapping[str, Stage]
   progress: Progress
+  noted: Callable[[], bool] = lambda: False
+
+  def check_stop(self, where: str) -> None:
+    """Stops between two pieces of work, when the run was told to.
+
+    Args:
+      where: said of it, half a sentence.
+
+    Raises:
+      Interrupted: a signal came.
+    """
+    if self.noted():
+      raise Interrupted(where)
 
 
 def prepare(config: Any, load: Load = sources.load) -> Problem:

@@ -27,6 +27,8 @@ _RANGES = {
   'train.seed': _SEED,
   'forget.fraction': (0.0, 1.0),
   'forget.seed': _SEED,
+  'save.seconds': (0.0, 1e9),
+  'save.steps': (0, _MANY),
 }
 _WORDS = (
   'data.source',

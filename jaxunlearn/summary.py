@@ -1,17 +1,16 @@
 """The report of a run, put together from what its stages hold on disk."""
 
-import importlib.metadata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 
-from jaxunlearn import evaluation, metrics
+from jaxunlearn import evaluation, machine, metrics
 from jaxunlearn.problem import Problem
 from jaxunlearn.report import schema
-from jaxunlearn.workdir import Stage
+from jaxunlearn.stage import Stage
 
-__all__ = ['assemble', 'environment', 'similarity']
+__all__ = ['assemble', 'similarity']
 
 
 def assemble(
@@ -33,9 +32,7 @@ def assemble(
   return {
     'schema': schema.SCHEMA,
     'request': dict(problem.description),
-    'environment': environment(
-      dict.fromkeys(r['device'] for r in results.values() if 'device' in r)
-    ),
+    'environment': _environment(results.values()),
     'original': {
       'from': original['from'],
       'kept': config.original.keep and stages['original'].holds_model,
@@ -67,6 +64,7 @@ def assemble(
         'settings': result['settings'],
         'dead': result.get('dead'),
         'stopped': result['stopped'],
+        'changes': result.get('changes', []),
       }
       for name, result in results.items()
     },
@@ -93,6 +91,7 @@ def _failed(result: Mapping[str, Any]) -> dict[str, Any]:
     **dict.fromkeys(unknown),
     'probes': {},
     'settings': result['settings'],
+    'changes': [],
   }
 
 
@@ -106,14 +105,15 @@ def similarity(stage: Stage, reference: Stage | None) -> float | None:
   return float(metrics.similarity(ours, theirs))
 
 
-def environment(devices: Iterable[str]) -> dict[str, Any]:
+def _environment(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
   """Versions, and the devices on which the stages were made."""
-  packages = ('jax', 'jaxlib', 'flax', 'optax')
+  made = [result for result in results if 'device' in result]
   return {
-    **{name: importlib.metadata.version(name) for name in packages},
-    'device': ' and '.join(devices),
+    **machine.versions(),
+    'device': ' and '.join(dict.fromkeys(r['device'] for r in made)),
     'device_count': jax.device_count(),
     'process_count': jax.process_count(),
+    'deterministic': all(r.get('deterministic', True) for r in made),
   }
 
 

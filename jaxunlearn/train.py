@@ -21,6 +21,7 @@ from jaxunlearn.types import (
 )
 
 __all__ = [
+  'begin',
   'fit',
   'fit_many',
   'init',
@@ -29,6 +30,23 @@ __all__ = [
   'run_many',
   'steps_per_call',
 ]
+
+
+def begin(
+  model: Model,
+  source: Source | Batch,
+  key: Array,
+  tx: optax.GradientTransformation,
+) -> State:
+  """The state from which `fit` starts.
+
+  Args:
+    model: the network.
+    source: n examples.
+    key: as in `fit`.
+    tx: the optimizer.
+  """
+  return _begin(model, as_source(source), key, tx)[0]
 
 
 def fit(
@@ -40,6 +58,7 @@ def fit(
   batch_size: int,
   tx: optax.GradientTransformation,
   augment: Augment | None = None,
+  state: State | None = None,
 ) -> Iterator[tuple[State, Metrics]]:
   """Trains a model from scratch, with cross entropy.
 
@@ -51,18 +70,21 @@ def fit(
     batch_size: examples in a step.
     tx: the optimizer.
     augment: (key, images) -> images of the same shape, on the device.
+    state: where to go on, of a run with these arguments; None: at the
+      beginning.
 
   Yields:
     (state, metrics) after each XLA call: the means over its steps of `loss`,
     `train/cross_entropy` and `train/accuracy`.
   """
   source = as_source(source)
-  state, key_order = _begin(model, source, key, tx)
+  if state is None:
+    state, _ = _begin(model, source, key, tx)
   yield from run(
     _fitting(model, tx, augment),
     state,
     {'train': source},
-    key_order,
+    _keys(key)[1],
     num_steps=num_steps,
     batch_size=batch_size,
   )
@@ -135,11 +157,16 @@ def _begin(
   model: Model, source: Source, key: Array, tx: optax.GradientTransformation
 ) -> tuple[State, Array]:
   """A model before its first step, and the key of its shuffling."""
-  key_init, key_order, key_steps = jax.random.split(key, 3)
+  key_init, key_order, key_steps = _keys(key)
   example = source.take(jnp.zeros(1, jnp.int32))['image']
   variables = jax.jit(model.init)(key_init, example)
   everything = jax.tree.map(lambda _: jnp.array(True), variables['params'])
   return init(variables, everything, tx, key_steps), key_order
+
+
+def _keys(key: Array) -> Array:
+  """Of the initialisation, the shuffling and the steps."""
+  return jax.random.split(key, 3)
 
 
 def _fitting(

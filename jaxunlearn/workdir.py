@@ -2,167 +2,19 @@
 
 import json
 import shutil
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from jaxunlearn import files, fingerprint
-from jaxunlearn.errors import Conflict, InputError
+from jaxunlearn import files
+from jaxunlearn.errors import InputError
 from jaxunlearn.models import adapters
-from jaxunlearn.types import Mask, Variables
+from jaxunlearn.stage import Stage
+from jaxunlearn.types import Variables
 
-__all__ = ['Stage', 'Workdir']
+__all__ = ['Workdir']
 
-
-class Stage:
-  """A piece of work, and the folder that is there when it is finished.
-
-  The folder is an Orbax checkpoint of the model's variables with `logits.npz`
-  and `result.json` beside them. It is made under another name and renamed when
-  it is whole.
-
-  Attributes:
-    path: the folder.
-    made_from: {setting: value}, all that the stage depends on.
-  """
-
-  def __init__(self, path: Path, made_from: Mapping[str, Any]):
-    self.path = path
-    # As JSON gives it back, so that what was written compares equal.
-    self.made_from = json.loads(json.dumps(dict(made_from)))
-
-  @property
-  def finished(self) -> bool:
-    """Whether there is nothing left to do.
-
-    Raises:
-      Conflict, InputError: as `check`.
-    """
-    self.check()
-    return self.path.exists()
-
-  def check(self) -> None:
-    """Checks that the stage, where it is there, was made as it would be now.
-
-    Raises:
-      Conflict: it was finished with other settings, of which the first is
-        named.
-      InputError: what lies there is none of ours.
-    """
-    if not self.path.exists():
-      return
-    if not (self.path / 'result.json').is_file():
-      raise InputError(
-        f'{self.path} is there, but was not finished by a run like this: move '
-        'it away, or choose another --workdir.'
-      )
-    before = self.recorded()
-    for name in sorted(before.keys() | self.made_from.keys()):
-      old, new = before.get(name), self.made_from.get(name)
-      if old != new:
-        raise Conflict(
-          f'{name} is {_short(new)}, but {self.path} was made with '
-          f'{_short(old)}: choose another --workdir, or remove that folder.'
-        )
-
-  def recorded(self) -> dict[str, Any]:
-    """What a finished stage was made from, as it was written then."""
-    result = self.result()
-    if not isinstance(result.get('made_from'), dict):
-      raise files.damaged(self.path / 'result.json', self.path)
-    return result['made_from']
-
-  @property
-  def holds_model(self) -> bool:
-    """Whether the model is still there, besides the numbers."""
-    return (self.path / '_METADATA').exists()
-
-  def finish(
-    self,
-    variables: Variables,
-    logits: Mapping[str, np.ndarray],
-    result: Mapping[str, Any],
-    mask: Mask | None = None,
-  ) -> None:
-    """Writes the model, its logits by split, and what was measured."""
-    making = self._making()
-    adapters.save(making, variables)
-    if mask is not None:
-      np.savez_compressed(making / 'selection.npz', **_by_path(mask))
-    np.savez(making / 'logits.npz', **logits)
-    sha256 = fingerprint.sha256(variables)
-    content = {'made_from': self.made_from, 'checkpoint_sha256': sha256}
-    files.write_json(making / 'result.json', {**content, **result})
-    making.rename(self.path)
-
-  def fail(self, result: Mapping[str, Any]) -> None:
-    """Writes that the stage cannot be finished, which finishes it.
-
-    Where `result` has `again`, the next start is to try it again.
-    """
-    making = self._making()
-    making.mkdir(parents=True)
-    files.write_json(
-      making / 'result.json', {'made_from': self.made_from, **result}
-    )
-    making.rename(self.path)
-
-  def retry(self) -> None:
-    """Removes the stage if it failed in a way that need not happen again."""
-    if (self.path / 'result.json').is_file() and self.result().get('again'):
-      shutil.rmtree(self.path)
-
-  def _making(self) -> Path:
-    """Where the stage is made; what is left there of another start goes."""
-    making = self.path.with_name(f'.making-{self.path.name}')
-    if making.exists():
-      shutil.rmtree(making)
-    return making
-
-  def result(self) -> dict[str, Any]:
-    """What was measured."""
-    return files.read_json(self.path / 'result.json', self.path)
-
-  def variables(self, like: Variables) -> Variables:
-    """The model.
-
-    Raises:
-      InputError: it was removed, or is damaged.
-    """
-    if not self.holds_model:
-      raise InputError(
-        f'{self.path} no longer holds a model (config.original.keep was '
-        'False), so nothing can be added to this workdir: choose another.'
-      )
-    variables = adapters.restore(self.path, like)
-    if fingerprint.sha256(variables) != self.result()['checkpoint_sha256']:
-      raise InputError(
-        f'the model in {self.path} is not the one that was saved there (its '
-        'checkpoint_sha256 differs): remove that folder and start again.'
-      )
-    return variables
-
-  def logits(self) -> dict[str, np.ndarray]:
-    """The model's logits, {split: [n, classes]}."""
-    try:
-      with (
-        open(self.path / 'logits.npz', 'rb') as raw,
-        np.load(raw, allow_pickle=False) as file,
-      ):
-        return dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-      raise files.damaged(self.path / 'logits.npz', self.path) from error
-
-  def forget(self, facts: Mapping[str, Any]) -> None:
-    """Removes all but the numbers, and adds `facts` to them."""
-    result = {**self.result(), **facts}
-    files.write_json(self.path / 'result.json', result)
-    for entry in self.path.iterdir():
-      if entry.name != 'result.json':
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+_CUT_OFF = 'last_good/*.orbax-checkpoint-tmp*'
 
 
 class Workdir:
@@ -197,6 +49,15 @@ class Workdir:
     """The stage of that name, such as `original` or `unlearned/top_k`."""
     return Stage(self.path / name, made_from)
 
+  def tidy(self) -> None:
+    """Removes what was half written when an earlier start was killed."""
+    for pattern in ('.making-*', 'unlearned/.making-*', _CUT_OFF):
+      for path in self.path.glob(pattern):
+        shutil.rmtree(path)
+    for pattern in ('.*.partial', 'probes/*/.*.partial'):
+      for path in self.path.glob(pattern):
+        path.unlink()
+
   def rows(self) -> list[str]:
     """The names of the rows that are finished, sorted."""
     found = self.path.glob('unlearned/[!.]*/result.json')
@@ -215,10 +76,10 @@ class Workdir:
     """The lines of metrics.jsonl."""
     return files.read_lines(self.path / 'metrics.jsonl')
 
-  def forget_lines(self, model: str) -> None:
-    """Removes the lines of a model that is to be made again."""
+  def write_lines(self, model: str, lines: Iterable[Mapping]) -> None:
+    """Writes these lines of a model in place of those that are there."""
     kept = [line for line in self.history() if line['model'] != model]
-    text = ''.join(json.dumps(line) + '\n' for line in kept)
+    text = ''.join(json.dumps(line) + '\n' for line in [*kept, *lines])
     files.replace(self.path / 'metrics.jsonl', text)
 
   def save_last_good(self, name: str, variables: Variables) -> Path:
@@ -235,17 +96,3 @@ class Workdir:
       shutil.rmtree(path)
       if not any(path.parent.iterdir()):
         path.parent.rmdir()
-
-
-def _by_path(mask: Mask) -> dict[str, np.ndarray]:
-  import jax
-
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): np.asarray(leaf)
-    for path, leaf in jax.tree.leaves_with_path(mask)
-  }
-
-
-def _short(value: Any) -> str:
-  text = 'not set' if value is None else str(value)
-  return text if len(text) <= 60 else f'{text[:57]}...'

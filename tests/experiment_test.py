@@ -12,6 +12,8 @@ from rich.console import Console
 
 from configs import common
 from jaxunlearn import course, experiment, loop, problem
+from jaxunlearn.attempt import Attempt
+from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.clock import Clock
 from jaxunlearn.errors import Diverged, InputError
 from jaxunlearn.models import adapters
@@ -139,18 +141,19 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
     (State(model, (), {}, 0, None), {'loss': jnp.asarray(loss)})
     for model, loss in zip(models, losses, strict=True)
   )
+  run = problem.Run(config, fixed, work, {}, said)
+  start = State(models[0], (), {}, jnp.array(0), jax.random.key(0))
   with pytest.raises(
     Diverged, match=r'original diverged: the loss is nan in epoch 3; lower t'
   ):
     course.follow(
-      problem.Run(config, fixed, work, {}, said),
-      'original',
+      run,
+      Attempt(run, 'original', Checkpoints(tmp_path / 'c', {}), start, Clock()),
       steps,
       start=None,
       epochs=3,
       epoch_steps=1,
       batch_size=4,
-      clock=Clock(),
       watch=False,
     )
   kept = adapters.restore(tmp_path / 'last_good/original', fixed.like())

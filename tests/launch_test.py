@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -199,6 +200,75 @@ def test_a_given_checkpoint_is_unlearned_without_retraining(finished, tmp_path):
     == theirs['models']['original']['checkpoint_sha256']
   )
   assert report['models']['original']['seconds']['total'] is None
+
+
+def begun(*flags):
+  """A process of the launcher that has begun to train, and what it said."""
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
+    cwd=ROOT,
+    env=os.environ | COMPILED | {'JAX_PLATFORMS': 'cpu'},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  said = ''
+  for line in process.stdout:
+    said += line
+    if line.startswith('original: epoch'):
+      return process, said
+  raise AssertionError(process.stderr.read())
+
+
+def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(tmp_path):
+  flags = (*DIGITS, f'--workdir={tmp_path}', '--config.train.epochs=9999')
+  process, _ = begun(*flags)
+  second = launch(*flags)
+  assert second.returncode == 2
+  assert f'{tmp_path} is in use by process {process.pid} on ' in second.stderr
+  assert second.stderr.count('\n') == 1
+  process.send_signal(signal.SIGTERM)
+  _, told = process.communicate(timeout=60)
+  assert process.returncode == 75
+  assert 'original is saved after step ' in told
+  assert told.endswith('the same command goes on from the last checkpoint.\n')
+  killed, said = begun(*flags)
+  assert 'original: going on after step' in said
+  killed.kill()
+  killed.communicate()
+  # It left its lock, which is told of, and nothing in the way.
+  process, said = begun(*flags)
+  assert f'process {killed.pid} on ' in said
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=60)
+  assert process.returncode == 75
+
+
+def test_a_disk_that_is_full_ends_in_a_sentence_and_keeps_what_was_done(
+  finished, tmp_path
+):
+  flags = (*DIGITS, f'--workdir={tmp_path}', '--config.cache_dir=none')
+  full = subprocess.run(
+    ['bash', '-c', 'ulimit -f 12; exec "$@"', 'bash']
+    + [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert full.returncode == 2, full.stderr
+  assert 'jaxunlearn: there is no room left to write' in full.stderr
+  assert 'run the same command again.\n' in full.stderr
+  assert 'Traceback' not in full.stderr
+  process = launch(*flags)
+  assert process.returncode == 0, process.stderr
+  ours, theirs = (
+    json.loads((folder / 'report.json').read_text())['models']
+    for folder in (tmp_path, finished[0])
+  )
+  for name, values in theirs.items():
+    assert ours[name]['checkpoint_sha256'] == values['checkpoint_sha256']
 
 
 def test_the_original_is_removed_on_request(tmp_path):

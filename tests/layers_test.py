@@ -50,6 +50,7 @@ ALGEBRA = (
   'train.py',
   'probes/generator.py',
   'probes/judges.py',
+  'probes/gan_steps.py',
   'probes/spd_gan.py',
   'probes/__init__.py',
   'method.py',
@@ -58,7 +59,13 @@ ALGEBRA = (
 )
 # These know the world: files, flags, logs, the command line.
 SHELL = {
+  'attempt.py',
+  'checkpoints.py',
   'checks.py',
+  'interrupts.py',
+  'machine.py',
+  'stage.py',
+  'locks.py',
   'compile_cache.py',
   'making.py',
   'matrix.py',
@@ -98,6 +105,7 @@ SHELL = {
   'report/paper.py',
   'report/paper_tables.py',
   'report/paper_words.py',
+  'report/run_words.py',
   'report/schema.py',
   'report/sweep_figures.py',
   'report/tables.py',

@@ -286,10 +286,10 @@ def test_a_probe_that_failed_is_asked_again(tmp_path, monkeypatch):
   )
   ask = probing._spd_gan
 
-  def full(run, settings, name, against):
+  def full(run, settings, name, *args):
     if name == 'random_k':
       raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
-    return ask(run, settings, name, against)
+    return ask(run, settings, name, *args)
 
   monkeypatch.setattr(probing, '_spd_gan', full)
   reports, said = run(made, tmp_path)

@@ -39,7 +39,9 @@ def run(made, workdir):
   said = io.StringIO()
   progress = Progress(Console(file=said, width=200))
   # As a cell of a matrix, in which the row that fails stops no other.
-  report = experiment._run(made, workdir, progress, go_on=True)
+  report = experiment._run(
+    made, workdir, progress, noted=lambda: False, go_on=True
+  )
   return report, said.getvalue()
 
 
@@ -132,14 +134,14 @@ def test_an_answer_about_another_model_is_asked_again(finished, tmp_path):
 def test_a_generator_that_diverges_is_reported_and_gives_no_degree(
   tmp_path, monkeypatch
 ):
-  train = probing.spd_gan.train
+  finish = probing.spd_gan.finish
 
-  @functools.wraps(train)
+  @functools.wraps(finish)
   def diverging(*args, **kwargs):
-    gan = train(*args, **kwargs)
+    gan = finish(*args, **kwargs)
     return gan._replace(history={'loss': np.array([1.0, np.nan])})
 
-  monkeypatch.setattr(probing.spd_gan, 'train', diverging)
+  monkeypatch.setattr(probing.spd_gan, 'finish', diverging)
   rows = {'random_k': ROWS['random_k']}
   report, _ = run(config(rows), tmp_path)
   found = report['models']['random_k']['probes']['spd_gan']

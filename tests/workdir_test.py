@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.workdir import Workdir
 
 VARIABLES = {'params': {'w': jnp.arange(3.0)}}
 LOGITS = {'forget': np.eye(2, dtype=np.float32)}
 
 
-def finish(work, made_from, name='original'):
+def finish(work, made_from, name='original', **facts):
   stage = work.stage(name, made_from)
-  stage.finish(VARIABLES, LOGITS, {'epochs': 3})
+  stage.finish(VARIABLES, LOGITS, {'epochs': 3, **facts})
   return stage
 
 
@@ -97,11 +97,25 @@ def test_lines_of_a_model_that_is_made_again_are_removed(tmp_path):
   assert work.history() == []
   for model, epoch in (('a', 1), ('b', 1), ('a', 2)):
     work.log({'model': model, 'epoch': epoch})
-  work.forget_lines('a')
-  assert work.history() == [{'model': 'b', 'epoch': 1}]
+  work.write_lines('a', [{'model': 'a', 'epoch': 7}])
+  assert work.history() == [
+    {'model': 'b', 'epoch': 1},
+    {'model': 'a', 'epoch': 7},
+  ]
 
 
-@pytest.mark.parametrize('line', ['{"model": "a"', '3', '{}'])
+def test_a_line_that_was_cut_off_is_left_out(tmp_path):
+  work = Workdir(tmp_path)
+  work.log({'model': 'a', 'epoch': 1})
+  with open(tmp_path / 'metrics.jsonl', 'a') as file:
+    file.write('{"model": "a", "epo')
+  assert work.history() == [{'model': 'a', 'epoch': 1}]
+  work.write_lines('b', [])
+  work.log({'model': 'b', 'epoch': 1})
+  assert [x['model'] for x in work.history()] == ['a', 'b']
+
+
+@pytest.mark.parametrize('line', ['{"model": "a"\n', '3\n', '{}\n'])
 def test_a_line_of_another_kind_is_named(tmp_path, line):
   (tmp_path / 'metrics.jsonl').write_text(line)
   with pytest.raises(InputError, match=r'metrics\.jsonl is damaged: remove'):
@@ -153,3 +167,59 @@ def test_a_stage_that_failed_is_finished_and_says_why(tmp_path):
   assert stage.result()['failed'] == 'it diverged.'
   assert [path.name for path in stage.path.iterdir()] == ['result.json']
   assert Workdir(tmp_path).rows() == ['row']
+
+
+@pytest.mark.parametrize('again', [True, False])
+def test_what_is_tried_again_keeps_its_checkpoints(tmp_path, again):
+  stage = Workdir(tmp_path).stage('row', {'a': 1})
+  stage.checkpoints.save(3, VARIABLES, {})
+  stage.fail({'failed': 'no memory.', 'again': again})
+  begun = Workdir(tmp_path).stage('row', {'a': 1})
+  begun.tidy()
+  assert begun.path.exists() != again
+  assert (begun.checkpoints.recorded() is not None) == again
+
+
+def test_what_was_begun_with_other_settings_is_refused(tmp_path):
+  stage = Workdir(tmp_path).stage('row', {'a': 1})
+  stage.checkpoints.save(3, VARIABLES, {})
+  stage.checkpoints.wait()
+  with pytest.raises(Conflict, match=r'a is 2, but .*unfinished-row was made'):
+    Workdir(tmp_path).stage('row', {'a': 2}).check()
+  assert stage.checkpoints.recorded() is not None
+
+
+def test_a_stage_knows_of_which_original_it_is_begun_or_made(tmp_path):
+  stage = Workdir(tmp_path).stage('row', {'a': 1})
+  assert stage.origin() is None
+  stage.selected.save(0, VARIABLES, {'original_sha256': 'abc'})
+  stage.settle()
+  assert stage.origin() == 'abc'
+  finish(Workdir(tmp_path), {'a': 1}, 'row', original_sha256='def')
+  assert stage.origin() == 'def'
+
+
+def test_what_was_half_written_goes(tmp_path):
+  work = finish(Workdir(tmp_path), {'a': 1}, 'unlearned/row').path.parents[1]
+  for name in (
+    'unlearned/.making-gone',
+    '.making-original.orbax-checkpoint-tmp',
+    'last_good/row.orbax-checkpoint-tmp-1',
+  ):
+    (work / name).mkdir(parents=True)
+  for name in ('.config.json.partial', 'probes/p/.row.json.partial'):
+    (work / name).parent.mkdir(parents=True, exist_ok=True)
+    (work / name).touch()
+  Workdir(work).tidy()
+  left = {x.relative_to(work).as_posix() for x in work.rglob('*')}
+  assert not [x for x in left if '/.' in f'/{x}' or 'tmp' in x]
+  assert 'unlearned/row/result.json' in left
+
+
+def test_what_a_killed_start_left_over_goes(tmp_path):
+  stage = finish(Workdir(tmp_path), {'a': 1}, 'row')
+  stage.checkpoints.save(3, VARIABLES, {})
+  stage.checkpoints.wait()
+  (tmp_path / '.making-row').mkdir()
+  stage.tidy()
+  assert [x.name for x in tmp_path.iterdir()] == ['row']

@@ -145,6 +145,8 @@ def _npz(name: str) -> dict[str, np.ndarray]:
           f'{path} lacks {", ".join(missing)}; it must hold '
           f'{", ".join(_ARRAYS)}.'
         )
+      sizes = [archive.getinfo(f'{name}.npy').file_size for name in _ARRAYS]
+      files.check_fits(f'what {path} unpacks to', sum(sizes))
       return {name: _member(archive, f'{name}.npy') for name in _ARRAYS}
   except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
     raise InputError(f'{path} cannot be read: {error.strerror}.') from error

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from jaxunlearn.errors import InputError
 from jaxunlearn.models.torch_weights import from_torch_state_dict
 from jaxunlearn.types import PyTree, Variables
 
-__all__ = ['from_torch_state_dict', 'restore', 'save']
+__all__ = ['from_torch_state_dict', 'read_arrays', 'restore', 'save']
+
+# Two threads that are in Orbax at once may wait for one another for ever.
+_ALONE = threading.RLock()
 
 
 def save(path: str | Path, variables: Variables) -> None:
@@ -32,7 +36,7 @@ def save(path: str | Path, variables: Variables) -> None:
   path = files.expand(path).absolute()
   if path.exists():
     raise InputError(f'{path} exists already: remove it or choose another.')
-  with ocp.StandardCheckpointer() as checkpointer:
+  with _ALONE, ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(path, variables)
 
 
@@ -75,6 +79,37 @@ def restore(path: str | Path, like: Variables) -> Variables:
   return jax.tree.unflatten(
     structure, [jnp.asarray(arrays[_names(path)]) for path, _ in paths]
   )
+
+
+def read_arrays(path: str | Path, like: PyTree) -> PyTree:
+  """Reads a whole Orbax checkpoint into the structure that was saved.
+
+  Args:
+    path: the directory.
+    like: a pytree of the same structure, of whatever has a shape and a dtype.
+
+  Returns:
+    A pytree as `like`, of NumPy's arrays.
+
+  Raises:
+    InputError: the checkpoint is damaged, or of another structure.
+  """
+  import orbax.checkpoint as ocp
+
+  def read(path: Path) -> PyTree:
+    _probe(path)
+    how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+    found = ocp.PyTreeCheckpointHandler().restore(
+      path, args=ocp.args.PyTreeRestore(item=like, restore_args=how)
+    )
+    for have, want in zip(
+      jax.tree.leaves(found), jax.tree.leaves(like), strict=True
+    ):
+      if (have.shape, have.dtype) != (want.shape, want.dtype):
+        raise ValueError(f'{have.shape} is not {want.shape}')
+    return found
+
+  return _guarded(read, Path(path).expanduser().absolute())
 
 
 def _locate(path: Path) -> Path:
@@ -122,7 +157,8 @@ def _locate(path: Path) -> Path:
 def _guarded(read, path: Path, *args):
   """The outcome of a read, or one sentence where a file is damaged."""
   try:
-    return read(path, *args)
+    with _ALONE:
+      return read(path, *args)
   except InputError:
     raise
   # What Orbax and tensorstore raise when files are cut, emptied or missing.

@@ -46,6 +46,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
   """
   path = files.expand(path)
   try:
+    files.check_fits(str(path), path.stat().st_size)
     content = path.read_bytes()
   except OSError as error:
     raise InputError(

@@ -11,8 +11,7 @@ a person. The sum is clipped, because judges are asked about images. Where the
 clip holds a pixel the noise has no effect, and rightly no gradient.
 """
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,24 +19,31 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxunlearn.losses import cross_entropy
 from jaxunlearn.metrics import images as image_metrics
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import generator
-from jaxunlearn.probes.generator import Generator
+from jaxunlearn.probes.gan_steps import begin, steps
 from jaxunlearn.probes.judges import Judge, as_pytree, hits, judge
-from jaxunlearn.train import run
 from jaxunlearn.types import (
   Array,
   Batch,
-  Params,
   Source,
   State,
   Variables,
   as_source,
 )
 
-__all__ = ['SpdGan', 'degree', 'judge', 'measure', 'perturb', 'train']
+__all__ = [
+  'SpdGan',
+  'begin',
+  'degree',
+  'finish',
+  'judge',
+  'measure',
+  'perturb',
+  'steps',
+  'train',
+]
 
 
 class SpdGan(NamedTuple):
@@ -100,38 +106,39 @@ def train(
   Reference:
     Zuo et al. (2025), Algorithm 2.
   """
-  if num_steps < 1:
-    raise ValueError(f'a generator needs at least one step, not {num_steps}.')
-  if not 0 < max_noise <= 1:
-    raise ValueError(
-      f'max_noise, in pixels of [0, 1], is above 0, not {max_noise}.'
-    )
-  source = as_source(forget)
-  key_init, key_order, key_steps = jax.random.split(key, 3)
-  step = _Step(Generator(width), eta, max_noise, learning_rate)
-  image = source.take(jnp.zeros(1, jnp.int32))['image']
-  variables = generator.init(step.generator, key_init, image)
-  opt_state = step.tx.init(variables['params'])
-  zero = jnp.zeros((), jnp.int32)
-  steps = run(
-    step,
-    State(variables, opt_state, (), zero, key_steps),
-    {'forget': source},
-    key_order,
-    num_steps=num_steps,
-    batch_size=batch_size,
-    # Handed to each step as they are, and no part of its state.
-    teachers={
-      'original': as_pytree(original_fn),
-      'judged': as_pytree(unlearned_fn),
-    },
-  )
+  state = begin(key, forget, learning_rate=learning_rate, width=width)
   history = []
-  for after, metrics in steps:
-    variables = after.variables
+  taken = steps(
+    state,
+    key,
+    original_fn,
+    unlearned_fn,
+    forget,
+    num_steps=num_steps,
+    eta=eta,
+    batch_size=batch_size,
+    learning_rate=learning_rate,
+    max_noise=max_noise,
+    width=width,
+  )
+  for after, metrics in taken:
+    state = after
     history.append(metrics)
+  return finish(state, history, max_noise)
+
+
+def finish(
+  state: State, history: Sequence[Mapping[str, Array]], max_noise: float
+) -> SpdGan:
+  """The generator that `steps` came to.
+
+  Args:
+    state: the last.
+    history: the metrics of all, in order.
+    max_noise: as in `train`.
+  """
   history = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(history))
-  return SpdGan(variables, max_noise, history)
+  return SpdGan(state.variables, max_noise, history)
 
 
 def perturb(gan: SpdGan, images: Array) -> tuple[Array, Array]:
@@ -237,55 +244,6 @@ def measure(
     'noise_linf': float(each['noise_linf'].max()),
     'psnr': float(changed.mean()) if changed.size else None,
   }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Step:
-  """A step as `run` takes it; equal settings share a compiled program."""
-
-  generator: Generator
-  eta: float
-  max_noise: float
-  learning_rate: optax.ScalarOrSchedule
-
-  @property
-  def tx(self) -> optax.GradientTransformation:
-    return optax.adam(self.learning_rate)
-
-  def __call__(
-    self, state: State, batches: Mapping[str, Batch], judges: Mapping
-  ) -> tuple[State, dict[str, Array]]:
-    label = batches['forget']['label']
-    image = to_float(batches['forget']['image'])
-    params = state.variables['params']
-
-    def loss(params: Params) -> tuple[Array, tuple]:
-      noise, statistics = self.generator.apply(
-        {**state.variables, 'params': params},
-        image,
-        train=True,
-        mutable=['batch_stats'],
-      )
-      perturbed = generator.add(image, self.max_noise * noise)
-      terms = {
-        f'cross_entropy_{name}': cross_entropy(
-          fn(perturbed), label, None
-        ).mean()
-        for name, fn in judges.items()
-      }
-      kept, lost = (
-        terms['cross_entropy_original'],
-        terms['cross_entropy_judged'],
-      )
-      total = kept - self.eta * lost
-      return total, (statistics, {'loss': total, **terms})
-
-    gradient, (statistics, metrics) = jax.grad(loss, has_aux=True)(params)
-    change, opt_state = self.tx.update(gradient, state.opt_state, params)
-    params = optax.apply_updates(params, change)
-    variables = {**statistics, 'params': params}
-    state = State(variables, opt_state, (), state.step + 1, state.key)
-    return state, metrics
 
 
 @jax.jit

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jaxunlearn.errors import InputError
+from jaxunlearn import files
 from jaxunlearn.report import panels
 from jaxunlearn.report.cells import (
   Cell,
@@ -170,12 +169,7 @@ def _images(cell: Cell) -> Path:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
   """The arrays of a file of images, checked."""
-  try:
-    # Opened here, because np.load leaves a damaged file open.
-    with open(path, 'rb') as raw, np.load(raw, allow_pickle=False) as file:
-      arrays = {x: file[x] for x in ('image', 'perturbed', 'noise', 'label')}
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-    raise InputError(
-      f'{path} is damaged: remove it and run the experiment again.'
-    ) from error
+  arrays = files.read_npz(path)
+  if not {'image', 'perturbed', 'noise', 'label'} <= set(arrays):
+    raise files.damaged(path)
   return arrays

@@ -1,6 +1,7 @@
 """What report.json holds: schema 1, stated as a table and checked by it."""
 
 import math
+import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,10 +23,17 @@ class _Word(NamedTuple):
 
 
 class _Table(NamedTuple):
-  """Named entries, each of which must be there; more may be."""
+  """Named entries, of which all but the optional must be there; more may be."""
 
   entries: Mapping[str, Any]
   null: bool = False
+  optional: Mapping[str, Any] = types.MappingProxyType({})
+
+
+class _List(NamedTuple):
+  """Any number of entries of the same kind."""
+
+  entry: Any
 
 
 class _Each(NamedTuple):
@@ -41,6 +49,11 @@ _TIME = _Number(0.0)
 _COUNT = _Number(0, whole=True)
 _KNOWN = _COUNT._replace(null=False)
 _FLAG = object()  # true or false
+# Where a run went on elsewhere: {what: [then, now]}.
+_CHANGE = _Table({'step': _KNOWN, 'what': _Each(_List(_ANYTHING))})
+_LATER = {'failed': _Word(), 'changes': _List(_CHANGE)}
+
+_SECTIONS = ('data', 'model', 'forget', 'train', 'unlearn', 'original')
 
 _MODEL = _Table(
   {
@@ -74,14 +87,15 @@ _MODEL = _Table(
     'gap_to_retrained': _Table(
       dict.fromkeys(('forget', 'retain', 'test', 'mean'), _RATE), null=True
     ),
-    'probes': _Each(_ANYTHING),
+    'probes': _Each(_Table({}, optional={**_LATER, 'degree': _Number()})),
     'checkpoint_sha256': _Word(null=True),
     'settings': _Each(_ANYTHING),
     'dead': _Table(
       {'leaves_with_gradient': _KNOWN, 'total_leaves': _KNOWN}, null=True
     ),
     'stopped': _Word(('epochs', 'similar', 'converged'), null=True),
-  }
+  },
+  optional=_LATER,
 )
 
 _REPORT = _Table(
@@ -103,11 +117,12 @@ _REPORT = _Table(
         **dict.fromkeys(('jax', 'jaxlib', 'flax', 'optax', 'device'), _Word()),
         'device_count': _KNOWN,
         'process_count': _KNOWN,
-      }
+      },
+      optional={'deterministic': _FLAG},
     ),
     'original': _Table({'from': _Word(), 'kept': _FLAG, 'path': _Word()}),
     'reference': _Word(('retrain', 'none')),
-    'config': _Each(_ANYTHING),
+    'config': _Table({}, optional=dict.fromkeys(_SECTIONS, _Table({}))),
     'models': _Each(_MODEL),
   }
 )
@@ -143,10 +158,17 @@ def _check(value: Any, kind: Any, path: str) -> None:
     case _Table() | _Each() if not isinstance(value, Mapping):
       raise _wrong(path, 'an object', value)
     case _Table(entries):
-      for name, entry in entries.items():
+      for name in entries:
         if name not in value:
           raise ValueError(f'{_join(path, name)} is missing.')
-        _check(value[name], entry, _join(path, name))
+      for name, entry in {**entries, **kind.optional}.items():
+        if name in value:
+          _check(value[name], entry, _join(path, name))
+    case _List(entry):
+      if not isinstance(value, list | tuple):
+        raise _wrong(path, 'a list', value)
+      for position, item in enumerate(value):
+        _check(item, entry, f'{path}[{position}]')
     case _Each(entry):
       for name, item in value.items():
         _check(item, entry, _join(path, name))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 
+from jaxunlearn.report import run_words
 from jaxunlearn.report.paper_words import undecided
 
 __all__ = ['remarks']
@@ -18,13 +19,12 @@ def remarks(report: Mapping) -> list[str]:
     Plain sentences without Markdown; what does not apply is not mentioned.
   """
   parts = (
-    _original,
+    run_words.sentences,
     _mislabelled,
     _no_reference,
     _over_forgetting,
     _no_more_than_finetune,
     _dead,
-    _failed,
     _degrees,
     _js_term,
     _batch_stats,
@@ -32,28 +32,6 @@ def remarks(report: Mapping) -> list[str]:
     _one_seed,
   )
   return [sentence for part in parts for sentence in part(report)]
-
-
-def _original(report: Mapping) -> Iterator[str]:
-  source, kept = report['original']['from'], report['original']['kept']
-  folder = report['original']['path']
-  if kept:
-    yield (
-      f'{folder}/ still holds the original model, and with it what was to be '
-      'forgotten: delete it, or set config.original.keep = False.'
-    )
-  else:
-    yield f'The original model was removed from {folder}/ when the run ended.'
-  if any('spd_gan' in values['probes'] for values in report['models'].values()):
-    yield (
-      'The files probes/spd_gan/*.npz hold a few of the forgotten images: '
-      'delete them with the original.'
-    )
-  if source != 'trained':
-    yield (
-      f'The checkpoint {source} that the original was restored from was left '
-      'as it was, and still holds what was to be forgotten.'
-    )
 
 
 def _mislabelled(report: Mapping) -> Iterator[str]:
@@ -141,12 +119,6 @@ def _dead(report: Mapping) -> Iterator[str]:
       f'Dead, not forgetful: {_list(dead)}; such a network cannot learn again, '
       'and its low accuracy says nothing about forgetting.'
     )
-
-
-def _failed(report: Mapping) -> Iterator[str]:
-  for name, values in report['models'].items():
-    if values.get('failed'):
-      yield f'{name} failed: {values["failed"]}'
 
 
 def _degrees(report: Mapping) -> Iterator[str]:

@@ -243,7 +243,7 @@ def test_damaged_files_are_named(make_matrix, matrices):
   folder = make_matrix('MIXED')
   run = folder / 'cells' / 'resnet18-10-0'
   for name in ('metrics.jsonl', 'report.json'):
-    (run / name).write_text('{"x": ')
+    (run / name).write_text('{"x": \n')
     with pytest.raises(InputError, match=f'{name} is damaged'):
       matrix.read(folder)
 

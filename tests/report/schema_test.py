@@ -90,7 +90,7 @@ def test_every_missing_path_is_named(report):
     ('models.top_k.acceleration', float('nan')),
     ('models.top_k.dead', True),
     ('models.top_k.stopped', 'bored'),
-    ('models.top_k.probes', {1: 2}),
+    ('models.top_k.probes', {1: {}}),
     ('config', None),
   ],
 )
@@ -103,8 +103,10 @@ def test_what_is_wrong_is_named(report, path, value):
   'value', [float('nan'), np.float32(1), object(), {'x': float('inf')}]
 )
 def test_free_parts_are_strict_json_too(report, value):
-  report['models']['top_k']['probes'] = {'degree': [1.0, value]}
-  with pytest.raises(ValueError, match=r'^models\.top_k\.probes\.degree\[1\]'):
+  report['models']['top_k']['probes'] = {'spd_gan': {'curve': [1.0, value]}}
+  with pytest.raises(
+    ValueError, match=r'^models\.top_k\.probes\.spd_gan\.curve\[1\]'
+  ):
     schema.validate(report)
 
 

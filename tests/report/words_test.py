@@ -169,3 +169,21 @@ def test_a_degree_that_does_not_tell_who_forgot_is_said(report):
 def test_a_row_that_failed_says_why(report):
   report['models']['top_k']['failed'] = 'it diverged.'
   assert 'top_k failed: it diverged.' in words.remarks(report)
+
+
+def test_a_run_that_went_on_elsewhere_says_so(report):
+  assert not said(report, 'gone on with elsewhere')
+  report['models']['top_k']['changes'] = [
+    {'step': 12, 'what': {'cores': [2, 96], 'jax': ['0.10.2', '0.11']}}
+  ]
+  assert said(
+    report,
+    'top_k was stopped after step 12',
+    'cores 2 then and 96 now, jax 0.10.2 then and 0.11 now',
+  )
+
+
+def test_a_device_that_cannot_promise_the_same_bits_says_what_would(report):
+  assert not said(report, 'the same bits')
+  report['environment']['deterministic'] = False
+  assert said(report, 'the same bits', '--xla_gpu_deterministic_ops=true')

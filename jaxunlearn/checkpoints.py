@@ -1,0 +1,202 @@
+"""Checkpoints of what is unfinished: written aside, checked when read."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxunlearn import files, fingerprint, machine
+from jaxunlearn.errors import InputError
+from jaxunlearn.types import PyTree
+
+__all__ = ['Checkpoints', 'Saved']
+
+_KEPT = 2
+_CONTENT = {
+  *('step', 'made_from', 'environment', 'changes', 'facts', 'tree_sha256'),
+}
+
+
+class Saved(NamedTuple):
+  """What a checkpoint holds.
+
+  Attributes:
+    step: its number.
+    tree: arrays of NumPy, in the structure that was asked for.
+    facts: what was saved beside them.
+    changes: {'step': step, 'what': {what: [then, now]}} for each time that it
+      was gone on with where the machine or the versions were not the same.
+  """
+
+  step: int
+  tree: PyTree
+  facts: dict[str, Any]
+  changes: list[dict[str, Any]]
+
+
+class Checkpoints:
+  """The last checkpoints of a piece of work, newest and one before.
+
+  A checkpoint is STEP/, written by Orbax, and STEP.json, its manifest, with the
+  SHA-256 of its contents: Orbax does not see a flipped bit. The manifest is
+  written when STEP/ is whole, so that what has none was cut off and is
+  nothing.
+
+  Attributes:
+    path: the folder; there while there is a checkpoint.
+    made_from: {setting: value}, all that the work depends on.
+  """
+
+  def __init__(self, path: Path, made_from: Mapping[str, Any]):
+    self.path = path
+    self.made_from = made_from
+    self._changes, self._whole = [], []
+    self._thread = None
+    self._writing: Future | None = None
+
+  def recorded(self) -> dict[str, Any] | None:
+    """`made_from` and `facts` of the newest; None where there is none."""
+    for step in self._steps():
+      content = self._manifest(step)
+      if content:
+        return content
+    return None
+
+  def latest(self, like: PyTree, say: Callable[[str], None]) -> Saved | None:
+    """The newest checkpoint that is whole.
+
+    What was cut off is removed; what is damaged, or cannot be read now, when
+    the next one is written.
+
+    Args:
+      like: the structure of the tree, with a shape and a dtype for each leaf.
+      say: told of each that is damaged.
+    """
+    steps = self._steps()
+    self._keep(steps)
+    for step in steps:
+      saved = self._read(step, like)
+      if saved is not None:
+        self._whole, self._changes = [step], saved.changes
+        return saved
+      last = step == steps[-1]
+      say(
+        f'the checkpoint {self.path / str(step)} is damaged; '
+        f'{"beginning again" if last else "going back to the one before it"}.'
+      )
+    return None
+
+  def save(self, step: int, tree: PyTree, facts: Mapping[str, Any]) -> None:
+    """Writes a checkpoint in a thread of its own.
+
+    Waits for the one before to be written, and for the arrays.
+
+    Raises:
+      InputError: the one before could not be written; those that were are
+        left as they are.
+    """
+    self.wait()
+    tree = jax.device_get(tree)
+    content = {
+      'step': step,
+      'made_from': self.made_from,
+      'environment': machine.environment(),
+      'changes': self._changes,
+      'facts': facts,
+    }
+    # A JSON of its own, because the facts go on changing.
+    content = json.loads(json.dumps(content))
+    self._thread = self._thread or ThreadPoolExecutor(1)
+    self._writing = self._thread.submit(self._write, step, tree, content)
+
+  def wait(self) -> None:
+    """Returns when what was saved last is whole.
+
+    Raises:
+      InputError: it could not be written.
+    """
+    writing, self._writing = self._writing, None
+    if writing is not None:
+      writing.result()
+
+  def settle(self) -> None:
+    """Waits as `wait`, where another mistake is on its way to the user."""
+    with contextlib.suppress(Exception):
+      self.wait()
+
+  def remove(self) -> None:
+    """Removes all of them, when the work is finished."""
+    self.settle()
+    if self.path.exists():
+      shutil.rmtree(self.path)
+
+  def _steps(self) -> list[int]:
+    """Those with a manifest, the newest first."""
+    found = self.path.glob('[0-9]*.json')
+    return sorted(int(x.stem) for x in found if x.stem.isdigit())[::-1]
+
+  def _write(self, step: int, tree: PyTree, content: dict[str, Any]) -> None:
+    from jaxunlearn.models import adapters
+
+    folder = self.path / str(step)
+    with files.full_disk(f'the last whole checkpoint in {self.path} is kept'):
+      self._keep([x for x in self._steps() if x != step])
+      adapters.save(folder, tree)
+      content['tree_sha256'] = fingerprint.sha256(tree)
+      files.write_json(
+        self.path / f'{step}.json',
+        {'content': content, 'sha256': _sha256(content)},
+      )
+    self._whole = [step, *self._whole][:_KEPT]
+    self._keep(self._whole)
+
+  def _keep(self, steps: list[int]) -> None:
+    """Removes all but these: a manifest first, for then the rest is nothing."""
+    kept = {f'{step}.json' for step in steps}
+    entries = list(self.path.iterdir()) if self.path.exists() else []
+    for entry in entries:
+      if entry.is_file() and entry.name not in kept:
+        entry.unlink()
+    for entry in entries:
+      if entry.is_dir() and f'{entry.name}.json' not in kept:
+        shutil.rmtree(entry)
+
+  def _manifest(self, step: int) -> dict[str, Any] | None:
+    """What the manifest says, if it is as it was written."""
+    try:
+      manifest = files.read_json(self.path / f'{step}.json')
+      content = manifest['content']
+    except (InputError, KeyError):
+      return None
+    whole = manifest.get('sha256') == _sha256(content)
+    return content if whole and set(content) >= _CONTENT else None
+
+  def _read(self, step: int, like: PyTree) -> Saved | None:
+    from jaxunlearn.models import adapters
+
+    content = self._manifest(step)
+    if content is None:
+      return None
+    try:
+      tree = adapters.read_arrays(self.path / str(step), like)
+    except InputError:
+      return None
+    if fingerprint.sha256(tree) != content['tree_sha256']:
+      return None
+    then, now = content['environment'], machine.environment()
+    changes = {k: [then.get(k), now[k]] for k in now if then.get(k) != now[k]}
+    known = content['changes'] + (
+      [{'step': step, 'what': changes}] if changes else []
+    )
+    return Saved(step, tree, content['facts'], known)
+
+
+def _sha256(content: Mapping[str, Any]) -> str:
+  text = json.dumps(content, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()

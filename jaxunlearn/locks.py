@@ -1,0 +1,87 @@
+"""One start at a time in a workdir."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from jaxunlearn.errors import Unwritable
+
+__all__ = ['alone_in']
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+  """Holds a folder for this process; the system lets go when it ends.
+
+  The lock is on the file `.lock`, which names its holder and is removed at the
+  end. Of a holder that died the file is there still, but the lock is not.
+
+  Args:
+    folder: of which this process is to be the only one to write.
+    say: told of a holder that died.
+
+  Raises:
+    Unwritable: another process holds it, or it cannot be locked.
+  """
+  path = folder / '.lock'
+  with _locked(path) as file:
+    left = file.read()
+    if left:
+      say(f'{_holder(left)} was stopped in {folder}; its work goes on.')
+    file.seek(0)
+    file.truncate()
+    json.dump({'host': socket.gethostname(), 'pid': os.getpid()}, file)
+    file.flush()
+    try:
+      yield
+    finally:
+      path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> TextIO:
+  while True:
+    file = os.fdopen(_descriptor(path), 'r+', errors='replace')
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      with file:
+        raise Unwritable(
+          f'{path.parent} is in use by {_holder(file.read())}: wait until that '
+          'has ended, or choose another --workdir.'
+        ) from error
+    except OSError as error:
+      with file:
+        raise _unlockable(path, error) from error
+    # Its holder may have removed it between the two.
+    if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+      return file
+    file.close()
+
+
+def _descriptor(path: Path) -> int:
+  # No link, which in a workdir of someone else's may lead anywhere.
+  flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+  try:
+    return os.open(path, flags, 0o644)
+  except OSError as error:
+    raise _unlockable(path, error) from error
+
+
+def _unlockable(path: Path, error: OSError) -> Unwritable:
+  return Unwritable(
+    f'{path} cannot be locked ({error.strerror}): remove it, or choose another '
+    '--workdir.'
+  )
+
+
+def _holder(text: str) -> str:
+  try:
+    found = json.loads(text)
+    return f'process {found["pid"]:d} on {str(found["host"])[:80]}'
+  except (ValueError, KeyError, TypeError):
+    return 'another process'

@@ -1,0 +1,56 @@
+"""The machine and the versions that a result was made with."""
+
+import importlib.metadata
+import os
+import platform
+import re
+from typing import Any
+
+import jax
+
+__all__ = ['deterministic', 'environment', 'versions']
+
+_DETERMINISTIC = re.compile(
+  r'--xla_gpu_(deterministic_ops|exclude_nondeterministic_ops)'
+  r'(=(true|1))?(\s|$)',
+  re.IGNORECASE,
+)
+
+
+def environment() -> dict[str, Any]:
+  """What the bits of a result depend on, besides its settings."""
+  return {
+    'device': jax.devices()[0].device_kind,
+    'devices': jax.device_count(),
+    'cpu': _cpu(),
+    'cores': len(os.sched_getaffinity(0)),
+    'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''),
+    **versions(),
+  }
+
+
+def versions() -> dict[str, str]:
+  """Of the packages that compute."""
+  packages = ('jax', 'jaxlib', 'flax', 'optax')
+  return {name: importlib.metadata.version(name) for name in packages}
+
+
+def deterministic() -> bool:
+  """Whether the same config gives the same bits again on this device.
+
+  A CPU and a TPU do; a GPU with one of XLA's flags for it.
+  """
+  flags = os.environ.get('XLA_FLAGS', '')
+  return jax.default_backend() != 'gpu' or bool(_DETERMINISTIC.search(flags))
+
+
+def _cpu() -> str:
+  """Its model, for kernels differ with what it can do."""
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as lines:
+      for line in lines:
+        if line.startswith('model name'):
+          return line.partition(':')[2].strip()
+  except OSError:
+    pass
+  return platform.processor() or platform.machine()

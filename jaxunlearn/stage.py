@@ -1,0 +1,223 @@
+"""A stage of a run: a piece of work, whole on disk or not there."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxunlearn import files, fingerprint
+from jaxunlearn.checkpoints import Checkpoints
+from jaxunlearn.errors import Conflict, InputError
+from jaxunlearn.models import adapters
+from jaxunlearn.types import Mask, Variables
+
+__all__ = ['Stage']
+
+
+class Stage:
+  """A piece of work, and the folder that is there when it is finished.
+
+  The folder is an Orbax checkpoint of the model's variables with `logits.npz`
+  and `result.json` beside them. It is made under another name and renamed when
+  it is whole.
+
+  Attributes:
+    path: the folder.
+    made_from: {setting: value}, all that the stage depends on.
+    selected: what is perturbed, while the stage is unfinished.
+    checkpoints: what training has come to, likewise.
+  """
+
+  def __init__(self, path: Path, made_from: Mapping[str, Any]):
+    self.path = path
+    # As JSON gives it back, so that what was written compares equal.
+    self.made_from = json.loads(json.dumps(dict(made_from)))
+    self.selected, self.checkpoints = (
+      Checkpoints(path.with_name(f'.{kind}-{path.name}'), self.made_from)
+      for kind in ('selected', 'unfinished')
+    )
+
+  @property
+  def finished(self) -> bool:
+    """Whether there is nothing left to do.
+
+    Raises:
+      Conflict, InputError: as `check`.
+    """
+    self.check()
+    return self.path.exists()
+
+  def check(self) -> None:
+    """Checks that what there is of the stage was made as it would be now.
+
+    Raises:
+      Conflict: it was made with other settings, of which the first is named.
+      InputError: what lies there is none of ours.
+    """
+    if not self.path.exists():
+      for part in (self.checkpoints, self.selected):
+        begun = part.recorded()
+        if begun is not None:
+          self._compare(begun['made_from'], part.path)
+      return
+    if not (self.path / 'result.json').is_file():
+      raise InputError(
+        f'{self.path} is there, but was not finished by a run like this: move '
+        'it away, or choose another --workdir.'
+      )
+    if not self.result().get('again'):
+      self._compare(self.recorded(), self.path)
+
+  def _compare(self, before: Mapping[str, Any], path: Path) -> None:
+    for name in sorted(before.keys() | self.made_from.keys()):
+      old, new = before.get(name), self.made_from.get(name)
+      if old != new:
+        raise Conflict(
+          f'{name} is {_short(new)}, but {path} was made with '
+          f'{_short(old)}: choose another --workdir, or remove that folder.'
+        )
+
+  def origin(self) -> str | None:
+    """SHA-256 of the original that it was made from, or is being made from."""
+    if self.path.exists():
+      return self.result().get('original_sha256')
+    for part in (self.checkpoints, self.selected):
+      begun = part.recorded()
+      if begun is not None:
+        return begun['facts'].get('original_sha256')
+    return None
+
+  def recorded(self) -> dict[str, Any]:
+    """What a finished stage was made from, as it was written then."""
+    result = self.result()
+    if not isinstance(result.get('made_from'), dict):
+      raise files.damaged(self.path / 'result.json', self.path)
+    return result['made_from']
+
+  @property
+  def holds_model(self) -> bool:
+    """Whether the model is still there, besides the numbers."""
+    return (self.path / '_METADATA').exists()
+
+  def finish(
+    self,
+    variables: Variables,
+    logits: Mapping[str, np.ndarray],
+    result: Mapping[str, Any],
+    mask: Mask | None = None,
+  ) -> None:
+    """Writes the model, its logits by split, and what was measured."""
+    self.settle()
+    making = self._making()
+    adapters.save(making, variables)
+    if mask is not None:
+      np.savez_compressed(making / 'selection.npz', **_by_path(mask))
+    np.savez(making / 'logits.npz', **logits)
+    sha256 = fingerprint.sha256(variables)
+    content = {'made_from': self.made_from, 'checkpoint_sha256': sha256}
+    files.write_json(making / 'result.json', {**content, **result})
+    making.rename(self.path)
+    self.abandon()
+
+  def fail(self, result: Mapping[str, Any]) -> None:
+    """Writes that the stage cannot be finished, which finishes it.
+
+    Where `result` has `again`, the next start is to try it again, from the last
+    checkpoint on.
+    """
+    self.settle()
+    making = self._making()
+    making.mkdir(parents=True)
+    files.write_json(
+      making / 'result.json', {'made_from': self.made_from, **result}
+    )
+    making.rename(self.path)
+    if not result.get('again'):
+      self.abandon()
+
+  def settle(self) -> None:
+    """Waits until nothing of it is being written."""
+    self.selected.settle()
+    self.checkpoints.settle()
+
+  def tidy(self) -> None:
+    """Removes what is to be made again, and what an earlier start left over.
+
+    That is the stage, if it failed in a way that need not happen again; what
+    was being written when a start was killed; and the checkpoints of a stage
+    that is finished.
+    """
+    self._making()
+    if not (self.path / 'result.json').is_file():
+      return
+    if self.result().get('again'):
+      # Renamed first, for a folder half removed would be nobody's.
+      self.path.rename(self.path.with_name(f'.making-{self.path.name}'))
+      self._making()
+    else:
+      self.abandon()
+
+  def abandon(self) -> None:
+    """Removes what there is of it while it is unfinished."""
+    self.selected.remove()
+    self.checkpoints.remove()
+
+  def _making(self) -> Path:
+    """Where the stage is made; what is left there of another start goes."""
+    making = self.path.with_name(f'.making-{self.path.name}')
+    if making.exists():
+      shutil.rmtree(making)
+    return making
+
+  def result(self) -> dict[str, Any]:
+    """What was measured."""
+    return files.read_json(self.path / 'result.json', self.path)
+
+  def variables(self, like: Variables) -> Variables:
+    """The model.
+
+    Raises:
+      InputError: it was removed, or is damaged.
+    """
+    if not self.holds_model:
+      raise InputError(
+        f'{self.path} no longer holds a model (config.original.keep was '
+        'False), so nothing can be added to this workdir: choose another.'
+      )
+    variables = adapters.restore(self.path, like)
+    if fingerprint.sha256(variables) != self.result()['checkpoint_sha256']:
+      raise InputError(
+        f'the model in {self.path} is not the one that was saved there (its '
+        'checkpoint_sha256 differs): remove that folder and start again.'
+      )
+    return variables
+
+  def logits(self) -> dict[str, np.ndarray]:
+    """The model's logits, {split: [n, classes]}."""
+    return files.read_npz(self.path / 'logits.npz', self.path)
+
+  def forget(self, facts: Mapping[str, Any]) -> None:
+    """Removes all but the numbers, and adds `facts` to them."""
+    result = {**self.result(), **facts}
+    files.write_json(self.path / 'result.json', result)
+    # First what says that there is a model.
+    (self.path / '_METADATA').unlink(missing_ok=True)
+    for entry in self.path.iterdir():
+      if entry.name != 'result.json':
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _by_path(mask: Mask) -> dict[str, np.ndarray]:
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): np.asarray(leaf)
+    for path, leaf in jax.tree.leaves_with_path(mask)
+  }
+
+
+def _short(value: Any) -> str:
+  text = 'not set' if value is None else str(value)
+  return text if len(text) <= 60 else f'{text[:57]}...'

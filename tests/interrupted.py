@@ -1,0 +1,82 @@
+"""A short run that sends itself a signal: WORKDIR STAGE CALL SIGNAL.
+
+Before the XLA call of that number in that stage, from 1; `finish` in place of a
+number is while the stage is written.
+"""
+
+import json
+import os
+import sys
+
+import jax
+
+from configs import common, digits_topk
+from jaxunlearn import attempt, experiment, interrupts, progress
+from jaxunlearn import stage as stages
+from jaxunlearn.errors import Interrupted
+from jaxunlearn.workdir import Workdir
+
+
+def config():
+  """Two recipes and a probe, on 200 digits: five stages, 34 steps in all."""
+  config = digits_topk.get_config()
+  with config.unlocked():
+    config.data.num_train, config.data.num_test = 200, 50
+    config.model.width = 4
+    config.train.update({'epochs': 3, 'batch_size': 64})
+    config.unlearn.update({'epochs': 2, 'batch_size': 64})
+    config.save.update({'seconds': 0.0, 'steps': 2})
+    config.probes = common.rows({'spd_gan': {'num_steps': 4, 'width': 4}})
+    config.recipes = common.rows(
+      {name: config.recipes[name] for name in ('finetune', 'top_k')}
+    )
+  return config
+
+
+def without_times(value):
+  """A report, or lines of metrics, without what no two runs agree in."""
+  if isinstance(value, dict):
+    return {
+      key: without_times(entry)
+      for key, entry in value.items()
+      if key not in ('seconds', 'acceleration', 'examples_per_second', 'path')
+    }
+  if isinstance(value, list):
+    return [without_times(entry) for entry in value]
+  return value
+
+
+def outcome(work):
+  report = json.loads((work / 'report.json').read_text())
+  return without_times(report), without_times(Workdir(work).history())
+
+
+def main(work, stage, call, number):
+  counts = {}
+  offer, finish = attempt.Attempt.offer, stages.Stage._making
+
+  def counted(self, *args):
+    counts[self.name] = counts.get(self.name, 0) + 1
+    if (self.name, str(counts[self.name])) == (stage, call):
+      # What was saved before is whole, so that each start gains some.
+      self._checkpoints.wait()
+      os.kill(os.getpid(), int(number))
+    offer(self, *args)
+
+  def made(self):
+    if self.path.name == stage and call == 'finish' and counts.get(stage):
+      os.kill(os.getpid(), int(number))
+    return finish(self)
+
+  attempt.Attempt.offer, stages.Stage._making = counted, made
+  try:
+    with interrupts.noted() as noted:
+      experiment.run(config(), work, progress.Progress(), noted)
+  except Interrupted as error:
+    print(error)
+    sys.exit(75)
+
+
+if __name__ == '__main__':
+  jax.config.update('jax_platforms', 'cpu')
+  main(*sys.argv[1:])
