@@ -1,5 +1,7 @@
 """What every test runs under; `jaxunlearn` itself sets none of it."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +17,14 @@ jax.config.update('jax_num_cpu_devices', 8)
 # [n, c] + [c] is a mistake more often than a wish.
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
-# Compiling makes the first example slow; a test says the same each time.
+# Compiling makes the first example slow; a test says the same each time. With
+# JAXUNLEARN_EXAMPLES there are so many, other ones each time.
+examples = os.environ.get('JAXUNLEARN_EXAMPLES')
 settings.register_profile('tests', deadline=None, derandomize=True)
-settings.load_profile('tests')
+settings.register_profile(
+  'fuzz', deadline=None, max_examples=int(examples or 1), print_blob=True
+)
+settings.load_profile('fuzz' if examples else 'tests')
 
 ALLOWED_WARNINGS = ()
 

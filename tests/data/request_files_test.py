@@ -51,6 +51,7 @@ def test_every_format_gives_back_what_was_written(positions, suffix):
 
 
 # NumPy warns of headers that only Python 2 wrote.
+@pytest.mark.fuzz
 @pytest.mark.filterwarnings('ignore')
 @given(st.binary(max_size=300), st.sampled_from(SUFFIXES))
 @example(b'[' * 10**5, '.json')
@@ -75,6 +76,7 @@ def test_arbitrary_bytes_are_read_or_refused(content, suffix):
 
 
 # NumPy warns of headers that only Python 2 wrote.
+@pytest.mark.fuzz
 @pytest.mark.filterwarnings('ignore')
 @given(st.integers(0, 143), st.integers(0, 255), st.integers(0, 144))
 def test_a_damaged_npy_file_is_read_or_refused(place, value, length):

@@ -1,4 +1,5 @@
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -175,6 +176,7 @@ def test_a_header_that_claims_too_little_is_refused(tmp_path):
 
 
 # NumPy warns of headers that only Python 2 wrote.
+@pytest.mark.fuzz
 @pytest.mark.filterwarnings('ignore')
 @given(st.data(), st.booleans())
 def test_a_flipped_bit_never_changes_what_is_read(
@@ -235,3 +237,20 @@ def test_importing_the_package_imports_neither_tfds_nor_scikit_learn():
     "sys.exit(bool({'tensorflow_datasets', 'sklearn'} & set(sys.modules)))"
   )
   assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
+def test_what_unpacks_to_more_than_the_memory_is_not_unpacked(tmp_path):
+  path = tmp_path / 'bomb.npz'
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    for name in ('x_train', 'y_train', 'x_test', 'y_test'):
+      archive.writestr(f'{name}.npy', b'\0' * 1000)
+  content = path.read_bytes()
+  # The size that a central directory's entry declares.
+  declared = (1000).to_bytes(4, 'little')
+  huge = (2**32 - 2).to_bytes(4, 'little')
+  first = content.index(b'PK\1\2')
+  path.write_bytes(content[:first] + content[first:].replace(declared, huge))
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(os, 'sysconf', lambda name: 2**15)
+    with pytest.raises(InputError, match=r'unpacks to is 16.0 GiB, more than'):
+      sources.load(f'npz:{path}')

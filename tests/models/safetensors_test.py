@@ -1,8 +1,11 @@
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from jaxunlearn.errors import InputError
 from jaxunlearn.models import safetensors
@@ -130,3 +133,53 @@ def test_noise_is_refused(tmp_path):
   path = tmp_path / 'a.safetensors'
   path.write_bytes(np.random.default_rng(0).bytes(300))
   refused(path, 'damaged')
+
+
+def test_a_file_that_has_no_room_in_memory_is_not_read(tmp_path, monkeypatch):
+  with open(tmp_path / 'x.safetensors', 'wb') as file:
+    file.truncate(2**31)
+  monkeypatch.setattr(os, 'sysconf', lambda name: 2**15)
+  with pytest.raises(InputError, match=r'is 2.0 GiB, more than the 1.0 GiB of'):
+    safetensors.read(tmp_path / 'x.safetensors')
+
+
+def reads_or_refuses(folder, content):
+  path = folder / 'fuzzed.safetensors'
+  path.write_bytes(content)
+  try:
+    return safetensors.read(path)
+  except InputError as error:
+    assert '\n' not in str(error)
+    return None
+
+
+@pytest.mark.fuzz
+@given(st.binary(max_size=200))
+@example(b'\xff' * 8)
+@example((10**5).to_bytes(8, 'little') + b'[' * 10**5)
+def test_arbitrary_bytes_are_read_or_refused(tmp_path_factory, content):
+  reads_or_refuses(tmp_path_factory.getbasetemp(), content)
+
+
+@pytest.mark.fuzz
+@given(st.data())
+def test_a_changed_header_is_read_or_refused(tmp_path_factory, data):
+  whole = packed(arrays())
+  header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], 'little')])
+  name = data.draw(st.sampled_from([*DTYPES]))
+  key = data.draw(st.sampled_from(['dtype', 'shape', 'data_offsets']))
+  simple = st.none() | st.integers() | st.floats() | st.text(max_size=4)
+  header[name][key] = data.draw(simple | st.lists(simple, max_size=3))
+  text = json.dumps(header).encode()
+  body = whole[8 + int.from_bytes(whole[:8], 'little') :]
+  content = len(text).to_bytes(8, 'little') + text + body
+  reads_or_refuses(tmp_path_factory.getbasetemp(), content)
+
+
+@pytest.mark.fuzz
+@given(st.data())
+def test_a_flipped_bit_is_read_or_refused(tmp_path_factory, data):
+  content = bytearray(packed(arrays()))
+  bit = data.draw(st.integers(0, 8 * len(content) - 1))
+  content[bit // 8] ^= 1 << bit % 8
+  reads_or_refuses(tmp_path_factory.getbasetemp(), bytes(content))

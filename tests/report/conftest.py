@@ -70,6 +70,16 @@ SETTINGS = {'batch_stats': 'retain', 'trainable': 'everything'}
 @pytest.fixture
 def report():
   """A finished run: original, retrained and four rows."""
+  return _report()
+
+
+@pytest.fixture(scope='session')
+def report_once():
+  """The same for a test of many examples, none of which changes it."""
+  return _report()
+
+
+def _report():
   models = {
     'original': model(
       'original',
