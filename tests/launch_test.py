@@ -247,12 +247,14 @@ def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(tmp_path):
 def test_a_disk_that_is_full_ends_in_a_sentence_and_keeps_what_was_done(
   finished, tmp_path
 ):
-  flags = (*DIGITS, f'--workdir={tmp_path}', '--config.cache_dir=none')
+  flags = (*DIGITS, f'--workdir={tmp_path}')
+  # What is compiled is read, and not written.
+  compiled = COMPILED | {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '1e9'}
   full = subprocess.run(
     ['bash', '-c', 'ulimit -f 12; exec "$@"', 'bash']
     + [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
     cwd=ROOT,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    env=os.environ | compiled | {'JAX_PLATFORMS': 'cpu'},
     capture_output=True,
     text=True,
     timeout=300,
