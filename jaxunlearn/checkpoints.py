@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -133,8 +132,7 @@ class Checkpoints:
   def remove(self) -> None:
     """Removes all of them, when the work is finished."""
     self.settle()
-    if self.path.exists():
-      shutil.rmtree(self.path)
+    files.remove_folder(self.path)
 
   def _steps(self) -> list[int]:
     """Those with a manifest, the newest first."""
@@ -158,6 +156,8 @@ class Checkpoints:
 
   def _keep(self, steps: list[int]) -> None:
     """Removes all but these: a manifest first, for then the rest is nothing."""
+    if self.path.is_symlink():
+      self.path.unlink()
     kept = {f'{step}.json' for step in steps}
     entries = list(self.path.iterdir()) if self.path.exists() else []
     for entry in entries:
@@ -165,7 +165,7 @@ class Checkpoints:
         entry.unlink()
     for entry in entries:
       if entry.is_dir() and f'{entry.name}.json' not in kept:
-        shutil.rmtree(entry)
+        files.remove_folder(entry)
 
   def _manifest(self, step: int) -> dict[str, Any] | None:
     """What the manifest says, if it is as it was written."""

@@ -101,10 +101,12 @@ def _run(
 def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
   """What there is to do in a workdir that is this run's alone."""
   config, stages, progress = run.config, run.stages, run.progress
+  for stage in stages.values():
+    stage.check()
+  probing.check_made(config, run.work.path)
   run.work.tidy()
   for stage in stages.values():
     stage.tidy()
-  probing.check_made(config, run.work.path)
   done = [name for name, stage in stages.items() if stage.finished]
   missing = [row for row in wanted if row.name not in done]
   for row in () if go_on else missing:

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ __all__ = [
   'read_json',
   'read_lines',
   'read_npz',
+  'remove_folder',
   'replace',
   'write_json',
 ]
@@ -55,7 +58,7 @@ def read_json(path: Path, remove: Path | None = None) -> dict[str, Any]:
   """
   try:
     content = json.loads(path.read_text('utf-8'))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise damaged(path, remove) from error
   if not isinstance(content, dict):
     raise damaged(path, remove)
@@ -76,7 +79,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
   try:
     whole, _, _ = path.read_text('utf-8').rpartition('\n')
     lines = [json.loads(x) for x in whole.splitlines()]
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise damaged(path) from error
   if not all(
     isinstance(x, dict) and {'model', 'epoch'} <= set(x) for x in lines
@@ -106,7 +109,16 @@ def read_npz(path: Path, remove: Path | None = None) -> dict[str, np.ndarray]:
         return dict(file)
   except InputError:
     raise
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+  # What NumPy and zipfile raise of a bit that flipped.
+  except (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
     raise damaged(path, remove) from error
 
 
@@ -126,6 +138,14 @@ def replace(path: Path, content: str | bytes) -> None:
     # Else a machine that loses power may keep the new name and no content.
     os.fsync(file.fileno())
   os.replace(partial, path)
+
+
+def remove_folder(path: Path) -> None:
+  """Removes a folder and what is in it, if it is there; of a link, the link."""
+  if path.is_symlink():
+    path.unlink()
+  elif path.exists():
+    shutil.rmtree(path)
 
 
 def check_fits(what: str, size: int) -> None:

@@ -34,7 +34,8 @@ def noted() -> Iterator[Callable[[], bool]]:
       return
     came.append(now)
     # Past Python's buffers, which the signal may have found half written.
-    os.write(2, _FIRST)
+    with contextlib.suppress(OSError):
+      os.write(2, _FIRST)
 
   numbers = (signal.SIGTERM, signal.SIGINT)
   before = {number: signal.signal(number, note) for number in numbers}

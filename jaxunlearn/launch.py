@@ -1,5 +1,6 @@
 """The command line: python -m jaxunlearn.launch --config=configs/NAME.py."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,8 @@ _WORKDIR = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Runs the experiment that the flags describe, and prints its table."""
   del argv
-  logging.set_verbosity(logging.WARNING)  # Orbax tells of every file.
+  # Orbax tells of every file, and of what it raises a traceback each.
+  logging.set_verbosity(logging.FATAL)
   from jaxunlearn import interrupts
 
   with interrupts.noted() as noted:
@@ -122,7 +124,9 @@ def _name(file: str) -> str:
 
 
 def _refuse(sentence: object, code: int = 2) -> None:
-  print(f'jaxunlearn: {sentence}', file=sys.stderr)
+  # Who reads it may be gone, as tee is after Ctrl-C.
+  with contextlib.suppress(OSError):
+    print(f'jaxunlearn: {sentence}', file=sys.stderr, flush=True)
   sys.exit(code)
 
 

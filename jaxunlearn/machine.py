@@ -11,9 +11,7 @@ import jax
 __all__ = ['deterministic', 'environment', 'versions']
 
 _DETERMINISTIC = re.compile(
-  r'--xla_gpu_(deterministic_ops|exclude_nondeterministic_ops)'
-  r'(=(true|1))?(\s|$)',
-  re.IGNORECASE,
+  r'--xla_gpu_deterministic_ops(=(true|1))?(\s|$)', re.IGNORECASE
 )
 
 
@@ -23,7 +21,7 @@ def environment() -> dict[str, Any]:
     'device': jax.devices()[0].device_kind,
     'devices': jax.device_count(),
     'cpu': _cpu(),
-    'cores': len(os.sched_getaffinity(0)),
+    'cores': _cores(),
     'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''),
     **versions(),
   }
@@ -38,10 +36,17 @@ def versions() -> dict[str, str]:
 def deterministic() -> bool:
   """Whether the same config gives the same bits again on this device.
 
-  A CPU and a TPU do; a GPU with one of XLA's flags for it.
+  A CPU and a TPU do; a GPU with XLA's flag for it.
   """
   flags = os.environ.get('XLA_FLAGS', '')
   return jax.default_backend() != 'gpu' or bool(_DETERMINISTIC.search(flags))
+
+
+def _cores() -> int | None:
+  try:
+    return len(os.sched_getaffinity(0))
+  except AttributeError:  # Not Linux.
+    return os.cpu_count()
 
 
 def _cpu() -> str:

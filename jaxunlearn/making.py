@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +9,8 @@ import jax.numpy as jnp
 
 from jaxunlearn import (
   evaluation,
+  files,
+  fingerprint,
   machine,
   masks,
   method,
@@ -32,6 +33,7 @@ from jaxunlearn.types import (
   Resident,
   Selection,
   Task,
+  Variables,
   as_source,
 )
 
@@ -45,13 +47,26 @@ def original(run: Run) -> None:
   facts = {'recipe': 'original', 'settings': {}, 'from': path or 'trained'}
   with _begun(run, 'original'):
     if path:
-      variables = adapters.restore(path, problem.like())
-      outcome = Outcome(variables, [], None, plan.changes_of(Path(path)))
+      variables, made = _restored(path, problem.like())
+      outcome = Outcome(variables, [], None, made.get('changes', []))
       facts['epochs'] = None  # Not measured: others trained it.
     else:
       source = as_source(problem.train)
       outcome = _fit(run, 'original', source, clock, how.seed)
     _finish(run, 'original', outcome, clock, facts)
+
+
+def _restored(path: str, like: Variables) -> tuple[Variables, dict[str, Any]]:
+  """The user's original, and what its workdir says of it if it has one."""
+  variables = adapters.restore(path, like)
+  made = plan.made_of(files.expand(path).absolute()) or {}
+  sha256 = made.get('checkpoint_sha256')
+  if sha256 not in (None, fingerprint.sha256(variables)):
+    raise InputError(
+      f'the model in {path} is not the one that was saved there (its '
+      'checkpoint_sha256 differs): take another copy of it.'
+    )
+  return variables, made
 
 
 def retrained(run: Run) -> None:

@@ -236,9 +236,11 @@ def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
   made = files.read_json(folder / 'report.json')
   wanted = json.loads(json.dumps(config.to_dict()))
   # What changes nothing of what comes out.
-  for name in ('cache_dir', 'save'):
-    wanted[name] = made.get('config', {}).get(name)
-  checkpoint = made.get('config', {}).get('original', {}).get('checkpoint', '')
+  known, wanted = (
+    {k: v for k, v in config.items() if k not in ('cache_dir', 'save')}
+    for config in (made.get('config', {}), wanted)
+  )
+  checkpoint = known.get('original', {}).get('checkpoint', '')
   own = wanted['original']['checkpoint']
   if not own and Path(checkpoint).parent.name == _ORIGINALS:
     wanted['original']['checkpoint'] = checkpoint
@@ -246,7 +248,7 @@ def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
   if config.reference == 'retrain':
     parts.append('retrained')
   results = [folder / part / 'result.json' for part in parts]
-  if made.get('config') != wanted or not all(x.is_file() for x in results):
+  if known != wanted or not all(x.is_file() for x in results):
     return None
   if any(files.read_json(x, x.parent).get('again') for x in results):
     return None

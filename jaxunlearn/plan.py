@@ -14,7 +14,7 @@ from jaxunlearn.stage import Stage
 from jaxunlearn.types import Selection, Task
 from jaxunlearn.workdir import Workdir
 
-__all__ = ['changes_of', 'check_origin', 'rehearse', 'stages']
+__all__ = ['check_origin', 'made_of', 'rehearse', 'stages']
 
 
 def stages(
@@ -64,23 +64,18 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
   Of a workdir's original that is its contents, wherever it lies now.
   """
-  made = _result(path)
+  made = made_of(path)
   if made is None:
     return {'original.checkpoint': str(path)}
   return {'original.checkpoint_sha256': made.get('checkpoint_sha256')}
 
 
-def changes_of(path: Path) -> list[dict[str, Any]]:
-  """The changes of the machine on the way to a workdir's original.
+def made_of(path: Path) -> dict[str, Any] | None:
+  """What was measured of an original in a workdir; None of a foreign one.
 
   Args:
-    path: of `original.checkpoint`; none are known of a foreign one.
+    path: of `original.checkpoint`, absolute.
   """
-  return (_result(path.expanduser().absolute()) or {}).get('changes', [])
-
-
-def _result(path: Path) -> dict[str, Any] | None:
-  """What was measured of an original in a workdir."""
   for folder in (path / 'original', path):
     if (folder / 'result.json').is_file():
       return Stage(folder, {}).result()
@@ -119,9 +114,10 @@ def check_origin(stages: Mapping[str, Stage]) -> None:
   """
   original = stages['original'].result()['checkpoint_sha256']
   for stage in stages.values():
-    if (stage.origin() or original) != original:
+    path, sha256 = stage.origin()
+    if (sha256 or original) != original:
       raise Conflict(
-        f'{stage.path} was made from another original than the one in '
+        f'{path} was made from another original than the one in '
         f'{stages["original"].path}: remove the former, or choose another '
         '--workdir.'
       )

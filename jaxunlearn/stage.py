@@ -81,15 +81,15 @@ class Stage:
           f'{_short(old)}: choose another --workdir, or remove that folder.'
         )
 
-  def origin(self) -> str | None:
-    """SHA-256 of the original that it was made from, or is being made from."""
+  def origin(self) -> tuple[Path, str | None]:
+    """Where what there is of it lies, and the SHA-256 of its original."""
     if self.path.exists():
-      return self.result().get('original_sha256')
+      return self.path, self.result().get('original_sha256')
     for part in (self.checkpoints, self.selected):
       begun = part.recorded()
       if begun is not None:
-        return begun['facts'].get('original_sha256')
-    return None
+        return part.path, begun['facts'].get('original_sha256')
+    return self.path, None
 
   def recorded(self) -> dict[str, Any]:
     """What a finished stage was made from, as it was written then."""
@@ -158,6 +158,10 @@ class Stage:
       # Renamed first, for a folder half removed would be nobody's.
       self.path.rename(self.path.with_name(f'.making-{self.path.name}'))
       self._making()
+      # Such as the batch size for which memory ran out.
+      for part in (self.selected, self.checkpoints):
+        if (part.recorded() or {}).get('made_from') != self.made_from:
+          part.remove()
     else:
       self.abandon()
 
@@ -169,8 +173,7 @@ class Stage:
   def _making(self) -> Path:
     """Where the stage is made; what is left there of another start goes."""
     making = self.path.with_name(f'.making-{self.path.name}')
-    if making.exists():
-      shutil.rmtree(making)
+    files.remove_folder(making)
     return making
 
   def result(self) -> dict[str, Any]:

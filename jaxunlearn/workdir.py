@@ -35,7 +35,8 @@ class Workdir:
       self.path.mkdir(parents=True, exist_ok=True)
       probe = self.path / '.writable'
       probe.touch()
-      probe.unlink()
+      # Another start may have been here at the same moment.
+      probe.unlink(missing_ok=True)
       for name in ('unlearned', 'figures', 'last_good'):
         if (self.path / name).exists() and not (self.path / name).is_dir():
           raise NotADirectoryError(0, f'{name} in it is no folder')
@@ -53,7 +54,7 @@ class Workdir:
     """Removes what was half written when an earlier start was killed."""
     for pattern in ('.making-*', 'unlearned/.making-*', _CUT_OFF):
       for path in self.path.glob(pattern):
-        shutil.rmtree(path)
+        files.remove_folder(path)
     for pattern in ('.*.partial', 'probes/*/.*.partial'):
       for path in self.path.glob(pattern):
         path.unlink()

@@ -183,3 +183,12 @@ def test_the_manifest_is_strict_json(tmp_path):
   saved(tmp_path)
   content = json.loads((tmp_path / 'c/5.json').read_text())['content']
   assert content['environment'].keys() == machine.environment().keys()
+
+
+def test_a_link_in_place_of_the_folder_leads_nowhere(tmp_path):
+  (tmp_path / 'mine').mkdir()
+  (tmp_path / 'mine/letter').touch()
+  (tmp_path / 'c').symlink_to(tmp_path / 'mine')
+  assert latest(tmp_path) == (None, [])
+  assert saved(tmp_path).latest(LIKE, print).step == 5
+  assert [x.name for x in (tmp_path / 'mine').iterdir()] == ['letter']

@@ -1,6 +1,9 @@
 import os
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxunlearn import files
 from jaxunlearn.errors import InputError
@@ -43,3 +46,36 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
   with pytest.raises(OSError, match='disk full'):
     files.replace(path, 'new')
   assert path.read_text() == 'old'
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
+@given(data=st.data())
+def test_arrays_with_a_flipped_bit_are_read_or_refused(
+  tmp_path_factory, save, data
+):
+  path = tmp_path_factory.getbasetemp() / f'{save.__name__}.npz'
+  save(path, forget=np.arange(6.0), retain=np.zeros((2, 3)))
+  content = bytearray(path.read_bytes())
+  bit = data.draw(st.integers(0, 8 * len(content) - 1))
+  content[bit // 8] ^= 1 << bit % 8
+  path.write_bytes(content)
+  try:
+    files.read_npz(path)
+  except InputError as error:
+    assert 'is damaged' in str(error)
+
+
+def test_what_is_nested_without_end_is_damaged(tmp_path):
+  (tmp_path / 'a.json').write_text('[' * 100_000)
+  with pytest.raises(InputError, match='is damaged'):
+    files.read_json(tmp_path / 'a.json')
+
+
+def test_of_a_link_the_link_goes_and_no_more(tmp_path):
+  (tmp_path / 'mine').mkdir()
+  (tmp_path / 'mine/letter').touch()
+  link = tmp_path / '.unfinished-row'
+  link.symlink_to(tmp_path / 'mine')
+  files.remove_folder(link)
+  assert not link.exists() and (tmp_path / 'mine/letter').exists()

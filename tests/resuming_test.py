@@ -3,13 +3,15 @@
 import io
 import json
 
+import jax
 import pytest
 from rich.console import Console
 
 from configs import common
 from jaxunlearn import experiment, method
+from jaxunlearn.attempt import Attempt
 from jaxunlearn.checkpoints import Checkpoints
-from jaxunlearn.errors import Conflict, Interrupted
+from jaxunlearn.errors import Conflict, InputError, Interrupted
 from jaxunlearn.progress import Progress
 
 ROWS = {
@@ -139,7 +141,9 @@ def test_a_row_that_was_begun_from_another_original_is_refused(tmp_path):
   content = json.loads(path.read_text())
   content['checkpoint_sha256'] = 64 * '0'
   path.write_text(json.dumps(content))
-  with pytest.raises(Conflict, match='random_k was made from another original'):
+  with pytest.raises(
+    Conflict, match=r'\.selected-random_k was made from another original'
+  ):
     run(tmp_path, config())
 
 
@@ -151,3 +155,36 @@ def test_a_probe_that_was_begun_with_other_settings_is_refused(tmp_path):
   stopped_once(tmp_path, begun, probes=gan())
   with pytest.raises(Conflict, match=r'spd_gan.eta is 0.5, but .*unfinished'):
     run(tmp_path, config(probes=gan(eta=0.5)))
+
+
+def test_an_original_with_a_flipped_bit_is_not_unlearned(tmp_path):
+  run(tmp_path / 'first', config(probes={}))
+  for file in (tmp_path / 'first/original/d').iterdir():
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+  own = {'checkpoint': str(tmp_path / 'first'), 'keep': True}
+  made = config(probes={}, original=own)
+  with pytest.raises(InputError, match=r'is damaged|is not the one that was'):
+    run(tmp_path / 'second', made)
+
+
+def test_memory_that_ran_out_may_be_met_with_a_smaller_batch(
+  tmp_path, monkeypatch
+):
+  offer = Attempt.offer
+
+  def full(self, *args):
+    if self.name == 'random_k':
+      raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+    offer(self, *args)
+
+  rows = common.rows({'random_k': ROWS['random_k']})
+  cells = {'one': {}}
+  monkeypatch.setattr(Attempt, 'offer', full)
+  reports, _ = run(tmp_path, config(matrix=cells, probes={}, recipes=rows))
+  assert 'out of memory' in reports['one']['models']['random_k']['failed']
+  monkeypatch.undo()
+  smaller = common.rows({'random_k': {**ROWS['random_k'], 'batch_size': 20}})
+  reports, _ = run(tmp_path, config(matrix=cells, probes={}, recipes=smaller))
+  assert not reports['one']['models']['random_k'].get('failed')

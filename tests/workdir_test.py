@@ -191,12 +191,12 @@ def test_what_was_begun_with_other_settings_is_refused(tmp_path):
 
 def test_a_stage_knows_of_which_original_it_is_begun_or_made(tmp_path):
   stage = Workdir(tmp_path).stage('row', {'a': 1})
-  assert stage.origin() is None
+  assert stage.origin() == (tmp_path / 'row', None)
   stage.selected.save(0, VARIABLES, {'original_sha256': 'abc'})
   stage.settle()
-  assert stage.origin() == 'abc'
+  assert stage.origin() == (tmp_path / '.selected-row', 'abc')
   finish(Workdir(tmp_path), {'a': 1}, 'row', original_sha256='def')
-  assert stage.origin() == 'def'
+  assert stage.origin() == (tmp_path / 'row', 'def')
 
 
 def test_what_was_half_written_goes(tmp_path):
