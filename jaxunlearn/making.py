@@ -129,10 +129,11 @@ def _unlearn(run: Run, row: Row) -> None:
   key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
 
   keys = key_select, key_perturb
-  selection, params = _perturbed(run, row, task, keys, clock)
+  selection, params, changes = _perturbed(run, row, task, keys, clock)
   state = method.begin(row.method, task, params, selection, key_steps)
   stage, facts = run.stages[row.name], _facts(run, row)
   attempt = Attempt(run, row.name, stage.checkpoints, state, clock, facts)
+  attempt.changes = attempt.changes or changes
   epoch_steps = batches.steps_per_epoch(len(retain), tuning['batch_size'])
   steps = method.fine_tune(
     row.method,
@@ -172,15 +173,15 @@ def _unlearn(run: Run, row: Row) -> None:
 
 def _perturbed(
   run: Run, row: Row, task: Task, keys: tuple[Array, Array], clock: Clock
-) -> tuple[Selection, Params]:
-  """Selects and perturbs, or reads what an earlier attempt did."""
+) -> tuple[Selection, Params, list[dict[str, Any]]]:
+  """Selects and perturbs, or reads what an earlier attempt did, and where."""
   kept = run.stages[row.name].selected
   mask, original = plan.rehearse(row, run.problem).mask, task.original['params']
   saved = kept.latest({'mask': mask, 'params': original}, run.progress.say)
   if saved:
     clock.go_on(saved.facts['seconds'])
     tree = jax.tree.map(jnp.asarray, saved.tree)
-    return Selection(tree['mask']), tree['params']
+    return Selection(tree['mask']), tree['params'], saved.changes
   with clock.measure('select'):
     selection = method.select(row.method, task, keys[0])
     jax.block_until_ready(selection)
@@ -189,7 +190,7 @@ def _perturbed(
     jax.block_until_ready(params)
   facts = {**_facts(run, row), 'seconds': clock.seconds}
   kept.save(0, {'mask': selection.mask, 'params': params}, facts)
-  return selection, params
+  return selection, params, []
 
 
 def _facts(run: Run, row: Row) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from configs import common
-from jaxunlearn import experiment, method
+from jaxunlearn import experiment, machine, method
 from jaxunlearn.attempt import Attempt
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.errors import Conflict, InputError, Interrupted
@@ -133,6 +133,16 @@ def test_what_was_selected_is_not_selected_again(whole, tmp_path, monkeypatch):
   assert models(report) == whole
   # That of CF-K, which had not begun.
   assert len(selected) == 1
+
+
+def test_a_selection_that_was_made_elsewhere_is_told_of(tmp_path, monkeypatch):
+  monkeypatch.setattr(machine, '_cores', lambda: 96)
+  stopped_once(tmp_path, SELECTED)
+  monkeypatch.undo()
+  report, _ = run(tmp_path, config())
+  (change,) = report['models']['random_k']['changes']
+  assert change['step'] == 0 and change['what']['cores'][0] == 96
+  assert report['models']['cf']['changes'] == []
 
 
 def test_a_row_that_was_begun_from_another_original_is_refused(tmp_path):
