@@ -29,26 +29,37 @@ class Death(BaseException):
   """Nothing that comes after it is done."""
 
 
+def half_removed(folder):
+  """A folder of which the first file is gone."""
+  first, *_ = sorted(x for x in Path(folder).rglob('*') if x.is_file())
+  os.unlink(first)
+
+
 @pytest.fixture
 def dying(monkeypatch):
-  """(n) -> the n-th of these calls from now dies, half of them when done."""
+  """(n) -> the n-th of these calls from now dies, half of them when done.
+
+  What is removed is half removed then.
+  """
 
   def arm(number):
     count = [0]
 
-    def armed(call):
+    def armed(call, last):
       def made(*args, **kwargs):
         count[0] += 1
         if count[0] > number // 2:
           if number % 2 and count[0] == number // 2 + 1:
-            call(*args, **kwargs)
+            last(*args, **kwargs)
           raise Death
         return call(*args, **kwargs)
 
       return made
 
     for owner, name in CALLS:
-      monkeypatch.setattr(owner, name, armed(getattr(owner, name)))
+      call = getattr(owner, name)
+      last = half_removed if name == 'rmtree' else call
+      monkeypatch.setattr(owner, name, armed(call, last))
 
   return arm
 
