@@ -212,11 +212,11 @@ def _check_made(config: Any, originals: Path, folder: Path, load: Load) -> None:
   wanted = json.loads(json.dumps(config.to_dict()))
   for section in ('data', 'model', 'train', 'forget'):
     old, new = (nested.flat({section: c[section]}) for c in (made, wanted))
-    for key in new:
-      if key != 'data.dir' and old.get(key) != new[key]:
+    for key in nested.changed(old, new):
+      if key != 'data.dir':
         raise Conflict(
-          f'{key} is {new[key]}, but {folder} was made with {old.get(key)}: '
-          'choose another --workdir, or remove that folder.'
+          f'{key} is {new.get(key)}, but {folder} was made with '
+          f'{old.get(key)}: choose another --workdir, or remove that folder.'
         )
   if not config.original.checkpoint:
     _, original = _shared(config, originals)
@@ -248,7 +248,9 @@ def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
   if config.reference == 'retrain':
     parts.append('retrained')
   results = [folder / part / 'result.json' for part in parts]
-  if known != wanted or not all(x.is_file() for x in results):
+  if nested.changed(nested.flat(known), nested.flat(wanted)):
+    return None
+  if not all(x.is_file() for x in results):
     return None
   if any(files.read_json(x, x.parent).get('again') for x in results):
     return None

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ['flat', 'merge']
+__all__ = ['changed', 'flat', 'merge']
+
+_OFF = (None, False)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -20,6 +22,26 @@ def flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     else:
       found[f'{prefix}{name}'] = item
   return found
+
+
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+  """Names of the settings that differ, sorted.
+
+  A setting that `before` lacks came later: where it is False or None, it
+  changes nothing.
+
+  Example:
+    >>> changed({'a': 1, 'b': 2}, {'a': 1, 'b': 3, 'c': False, 'd': 0})
+    ['b', 'd']
+
+  Args:
+    before: {name: value}, as it was written.
+    now: {name: value}.
+  """
+  names = [name for name in before if before[name] != now.get(name)]
+  later = now.keys() - before.keys()
+  off = {name for name in later if any(now[name] is x for x in _OFF)}
+  return sorted([*names, *(later - off)])
 
 
 def merge(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict:

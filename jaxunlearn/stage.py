@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxunlearn import files, fingerprint
+from jaxunlearn import files, fingerprint, nested
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models import adapters
@@ -73,13 +73,12 @@ class Stage:
       self._compare(self.recorded(), self.path)
 
   def _compare(self, before: Mapping[str, Any], path: Path) -> None:
-    for name in sorted(before.keys() | self.made_from.keys()):
-      old, new = before.get(name), self.made_from.get(name)
-      if old != new:
-        raise Conflict(
-          f'{name} is {_short(new)}, but {path} was made with '
-          f'{_short(old)}: choose another --workdir, or remove that folder.'
-        )
+    for name in nested.changed(before, self.made_from):
+      new, old = (_short(x.get(name)) for x in (self.made_from, before))
+      raise Conflict(
+        f'{name} is {new}, but {path} was made with {old}: choose another '
+        '--workdir, or remove that folder.'
+      )
 
   def origin(self) -> tuple[Path, str | None]:
     """Where what there is of it lies, and the SHA-256 of its original."""

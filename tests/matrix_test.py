@@ -191,6 +191,37 @@ def test_a_matrix_that_was_moved_goes_on(finished, tmp_path):
   assert said.count('original: compiling') == 0
 
 
+def without(value, key):
+  """JSON of before there was a setting of that name."""
+  if isinstance(value, dict):
+    return {
+      name: without(entry, key)
+      for name, entry in value.items()
+      if name.rpartition('.')[2] != key
+    }
+  return value
+
+
+def test_results_of_before_a_setting_came_are_gone_on_with(finished, tmp_path):
+  workdir, reports, _ = finished
+  shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+  for path in tmp_path.rglob('*.json'):
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(without(found, 'cache_features')))
+  shutil.rmtree(tmp_path / 'cells/ten/unlearned/again')
+  again, said = run(config(CELLS), tmp_path)
+  assert said.count('compiling') == 1
+  assert 'twenty, done before' in said
+  for name, found in again.items():
+    assert found['models'].keys() == reports[name]['models'].keys()
+  page = (tmp_path / 'report.md').read_text()
+  assert 'of which 3 finished' in page
+  # That it could be seen, if it were on.
+  rows = ROWS | {'eu_2_leaves': ROWS['eu_2_leaves'] | {'k': 1}}
+  with pytest.raises(InputError, match=r'k is 1, but .* was made with 2'):
+    run(config(CELLS, rows), tmp_path)
+
+
 def test_originals_go_when_all_cells_are_done(tmp_path):
   cells = {
     'ten': CELLS['ten'],

@@ -46,6 +46,12 @@ def test_a_change_to_what_a_stage_was_made_from_is_refused(tmp_path, now):
     _ = work.stage('original', now).finished
 
 
+@pytest.mark.parametrize('off', [False, None])
+def test_a_setting_that_came_later_and_is_off_changes_nothing(tmp_path, off):
+  finish(Workdir(tmp_path), {'a': 1})
+  assert Workdir(tmp_path).stage('original', {'a': 1, 'b': off}).finished
+
+
 def test_what_no_run_has_finished_is_left_alone(tmp_path):
   (tmp_path / 'original').mkdir()
   (tmp_path / 'original/thesis.txt').write_text('')

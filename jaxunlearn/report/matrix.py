@@ -95,7 +95,8 @@ def _finished(
         'remove it and run the experiment again.'
       ) from error
     for section in _SECTIONS:
-      if _known(report['config'], section) != _known(config, section):
+      made, asked = (_known(x, section) for x in (report['config'], config))
+      if nested.changed(made, asked):
         return None, f'it was made with another {section} than now asked'
     # What an earlier start finished stays, though the last one failed.
     return report, state
@@ -103,9 +104,8 @@ def _finished(
 
 
 def _known(config: Mapping[str, Any], section: str) -> dict[str, Any]:
-  return {
-    k: v for k, v in (config.get(section) or {}).items() if k not in ('dir',)
-  }
+  settings = nested.flat(config.get(section) or {})
+  return {k: v for k, v in settings.items() if k != 'dir'}
 
 
 def _cells(
