@@ -13,7 +13,17 @@ from jaxunlearn import metrics, predict, scores
 from jaxunlearn.errors import Diverged
 from jaxunlearn.types import Array, Model, PyTree, Resident, Task, Variables
 
-__all__ = ['accuracies', 'dead', 'gap', 'logits', 'rates', 'seconds_to']
+__all__ = [
+  'accuracies',
+  'dead',
+  'gap',
+  'logits',
+  'rates',
+  'same_logits',
+  'seconds_to',
+]
+
+_ROUNDING = 1e-4
 
 
 def logits(
@@ -109,6 +119,16 @@ def dead(task: Task, variables: Variables, key: Array) -> dict | None:
   if sum(alive) >= len(alive) / 2:
     return None
   return {'leaves_with_gradient': sum(alive), 'total_leaves': len(alive)}
+
+
+def same_logits(found: np.ndarray) -> bool:
+  """Whether all examples have the same logits, but for rounding.
+
+  Args:
+    found: logits [n, classes].
+  """
+  spread = np.ptp(found, axis=0).max()
+  return bool(spread <= _ROUNDING * np.abs(found).max())
 
 
 _sensitivity = scores.gradient('output_norm', 'retain')

@@ -62,13 +62,21 @@ def assemble(
         'probes': dict(probes.get(name, {})),
         'checkpoint_sha256': result['checkpoint_sha256'],
         'settings': result['settings'],
-        'dead': result.get('dead'),
+        'dead': _dead(stages[name], result),
         'stopped': result['stopped'],
         'changes': result.get('changes', []),
       }
       for name, result in results.items()
     },
   }
+
+
+def _dead(stage: Stage, result: Mapping[str, Any]) -> dict[str, Any] | None:
+  """Why a row can tell no image from another, or learn no more; else None."""
+  if 'dead' not in result or result['dead']:
+    return result.get('dead')
+  same = evaluation.same_logits(stage.logits()['retain'])
+  return {'same_logits': True} if same else None
 
 
 def _failed(result: Mapping[str, Any]) -> dict[str, Any]:

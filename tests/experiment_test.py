@@ -7,6 +7,7 @@ import shutil
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -128,6 +129,13 @@ def test_a_dead_network_is_reported_as_dead(tmp_path):
     'total_leaves': 5,
   }
   assert models['alive']['dead'] is None
+  # Nor is one alive that has gradients, but no eye for the image.
+  path = tmp_path / 'unlearned/alive/logits.npz'
+  with np.load(path) as found:
+    np.savez(path, **{k: np.ones_like(v) for k, v in found.items()})
+  report, said = run(tmp_path, rows)
+  assert report['models']['alive']['dead'] == {'same_logits': True}
+  assert 'alive (the same logits for every image)' in said
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):

@@ -91,7 +91,9 @@ _MODEL = _Table(
     'checkpoint_sha256': _Word(null=True),
     'settings': _Each(_ANYTHING),
     'dead': _Table(
-      {'leaves_with_gradient': _KNOWN, 'total_leaves': _KNOWN}, null=True
+      {},
+      optional={'leaves_with_gradient': _KNOWN, 'total_leaves': _KNOWN},
+      null=True,
     ),
     'stopped': _Word(('epochs', 'similar', 'converged'), null=True),
   },

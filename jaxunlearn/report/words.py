@@ -111,6 +111,8 @@ def _dead(report: Mapping) -> Iterator[str]:
   dead = {
     name: f'a gradient in {count["leaves_with_gradient"]} of '
     f'{count["total_leaves"]} leaves'
+    if {'leaves_with_gradient', 'total_leaves'} <= count.keys()
+    else 'the same logits for every image'
     for name, values in report['models'].items()
     if (count := values['dead'])
   }

@@ -81,6 +81,11 @@ def test_a_dead_network_is_not_called_forgetful(report):
   row['dead'] = {'leaves_with_gradient': 1, 'total_leaves': 62}
   assert 'random_k_eps-2 (a gradient in 1 of 62 leaves)' in said(report, 'Dead')
   assert not said(report, 'Over-forgetting')
+  row['dead'] = {'same_logits': True}
+  assert 'random_k_eps-2 (the same logits for every image)' in said(
+    report, 'Dead'
+  )
+  assert not said(report, 'Over-forgetting')
 
 
 def test_the_js_term_is_mentioned_with_what_lambda_0_gives(report):
