@@ -80,7 +80,7 @@ class Attempt:
 
     Raises:
       Interrupted: a signal came, and what there is was saved.
-      Unwritable: it could not be saved.
+      Unavailable: it could not be saved.
     """
     stop = self._noted()
     if stop or self._due(state):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxunlearn import files, fingerprint, machine
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import InputError, Unavailable
 from jaxunlearn.types import PyTree
 
 __all__ = ['Checkpoints', 'Saved']
@@ -76,6 +76,9 @@ class Checkpoints:
     Args:
       like: the structure of the tree, with a shape and a dtype for each leaf.
       say: told of each that is damaged.
+
+    Raises:
+      Unavailable: one cannot be read now, though it may be whole.
     """
     steps = self._steps()
     self._keep(steps)
@@ -172,6 +175,8 @@ class Checkpoints:
     try:
       manifest = files.read_json(self.path / f'{step}.json')
       content = manifest['content']
+    except Unavailable:
+      raise
     except (InputError, KeyError):
       return None
     whole = manifest.get('sha256') == _sha256(content)
@@ -185,6 +190,8 @@ class Checkpoints:
       return None
     try:
       tree = adapters.read_arrays(self.path / str(step), like)
+    except Unavailable:
+      raise
     except InputError:
       return None
     if fingerprint.sha256(tree) != content['tree_sha256']:

@@ -6,7 +6,7 @@ __all__ = [
   'Impossible',
   'InputError',
   'Interrupted',
-  'Unwritable',
+  'Unavailable',
 ]
 
 
@@ -30,8 +30,8 @@ class Impossible(InputError):
   """A row asks for what this network does not have, such as its 99th leaf."""
 
 
-class Unwritable(InputError):
-  """The workdir cannot be written now: it is full, or another process has it.
+class Unavailable(InputError):
+  """A file or folder cannot be used now: full, in use, or not to be read.
 
   What is there is whole, and the same command goes on from it.
   """

@@ -5,30 +5,35 @@ import errno
 import json
 import os
 import shutil
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from jaxunlearn.errors import InputError, Unwritable
+from jaxunlearn.errors import InputError, Unavailable
 
 __all__ = [
   'check_fits',
+  'check_whole',
   'damaged',
   'expand',
   'full_disk',
   'read_json',
   'read_lines',
-  'read_npz',
   'remove_folder',
   'replace',
   'write_json',
 ]
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What no write finds room of, and what makes some.
+_FULL = {
+  errno.ENOSPC: 'free some space',
+  errno.EDQUOT: 'free some of your quota',
+  errno.EFBIG: 'raise the limit on the size of a file (ulimit -f)',
+}
+# Nothing is wrong with a file that these keep from being read.
+_NOT_NOW = (
+  *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ESTALE),
+)
 
 
 def expand(path: str | Path) -> Path:
@@ -57,9 +62,11 @@ def read_json(path: Path, remove: Path | None = None) -> dict[str, Any]:
     InputError: the file cannot be read, or holds no object of JSON.
   """
   try:
-    content = json.loads(path.read_text('utf-8'))
+    content = json.loads(_text(path))
+  except InputError:
+    raise
   except (OSError, ValueError, RecursionError) as error:
-    raise damaged(path, remove) from error
+    raise damaged(path, remove, error) from error
   if not isinstance(content, dict):
     raise damaged(path, remove)
   return content
@@ -77,10 +84,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
   if not path.exists():
     return []
   try:
-    whole, _, _ = path.read_text('utf-8').rpartition('\n')
+    whole, _, _ = _text(path).rpartition('\n')
     lines = [json.loads(x) for x in whole.splitlines()]
+  except InputError:
+    raise
   except (OSError, ValueError, RecursionError) as error:
-    raise damaged(path) from error
+    raise damaged(path, why=error) from error
   if not all(
     isinstance(x, dict) and {'model', 'epoch'} <= set(x) for x in lines
   ):
@@ -88,38 +97,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
   return lines
 
 
-def read_npz(path: Path, remove: Path | None = None) -> dict[str, np.ndarray]:
-  """The arrays of a file that a run has written.
-
-  Args:
-    path: of the file.
-    remove: what a new start makes again; the file by default.
-
-  Raises:
-    InputError: the file cannot be read, or does not fit into memory.
-  """
-  try:
-    # Opened here, because np.load leaves a damaged file open.
-    with open(path, 'rb') as raw:
-      with zipfile.ZipFile(raw) as parts:
-        sizes = [part.file_size for part in parts.infolist()]
-      check_fits(f'what {path} unpacks to', sum(sizes))
-      raw.seek(0)
-      with np.load(raw, allow_pickle=False) as file:
-        return dict(file)
-  except InputError:
-    raise
-  # What NumPy and zipfile raise of a bit that flipped.
-  except (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-  ) as error:
-    raise damaged(path, remove) from error
+def _text(path: Path) -> str:
+  check_fits(str(path), path.stat().st_size)
+  return path.read_text('utf-8')
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -174,26 +154,58 @@ def full_disk(kept: str) -> Iterator[None]:
     kept: of what was there before, half a sentence.
 
   Raises:
-    Unwritable: where a write within it found no room.
+    Unavailable: where a write within it found no room.
   """
   try:
     yield
   except (OSError, ValueError, RuntimeError) as error:
-    # Orbax gives the system's words alone.
-    words = [os.strerror(number) for number in _FULL]
-    full = getattr(error, 'errno', None) in _FULL or any(
-      x.lower() in str(error).lower() for x in words
-    )
-    if not full:
+    number = _number(error, _FULL)
+    if number is None:
       raise
-    raise Unwritable(
-      f'there is no room left to write ({error.__class__.__name__}); {kept}: '
-      'free some, and run the same command again.'
+    raise Unavailable(
+      f'there is no room left to write ({os.strerror(number)}); {kept}: '
+      f'{_FULL[number]}, and run the same command again.'
     ) from error
 
 
-def damaged(path: Path, remove: Path | None = None) -> InputError:
-  """What to say of a file that cannot be used, and what to do."""
+def damaged(
+  path: Path, remove: Path | None = None, why: Exception | None = None
+) -> InputError:
+  """What to say of a file that cannot be used, and what to do.
+
+  Args:
+    path: of the file.
+    remove: what a new start makes again; the file by default.
+    why: what was raised when it was read.
+
+  Raises:
+    Unavailable: it was not damage.
+  """
+  if why:
+    check_whole(path, why)
   return InputError(
     f'{path} is damaged: remove {remove or path} and run the experiment again.'
   )
+
+
+def check_whole(path: str | Path, why: Exception) -> None:
+  """Tells a file that is damaged from one that cannot be read now.
+
+  Raises:
+    Unavailable: it is the latter; such as one of another user.
+  """
+  number = _number(why, _NOT_NOW)
+  if number is not None:
+    raise Unavailable(
+      f'{path} cannot be read ({os.strerror(number)}): mend that, and run the '
+      'same command again.'
+    ) from why
+
+
+def _number(error: Exception, known: Collection[int]) -> int | None:
+  """Of the system's error, where it is one of those known."""
+  if isinstance(error, OSError) and error.errno:
+    return error.errno if error.errno in known else None
+  # Orbax and tensorstore give the system's words alone.
+  said = str(error).lower()
+  return next((x for x in known if os.strerror(x).lower() in said), None)

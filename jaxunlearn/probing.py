@@ -177,13 +177,11 @@ def _hashes(run: Run, *names: str) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+  before = files.read_json(path)
   try:
-    before = json.loads(path.read_text('utf-8'))
     return {key: dict(before[key]) for key in ('made_from', 'found')}
   except (ValueError, KeyError, TypeError) as error:
-    raise InputError(
-      f'{path} is damaged: remove it and start again.'
-    ) from error
+    raise files.damaged(path) from error
 
 
 def _spd_gan(
@@ -209,7 +207,8 @@ def _spd_gan(
   attempt.offer(state, calls)
   steps = spd_gan.steps(state, key, *judges, problem.forget, **how)
   for state, metrics in steps:
-    calls.append((1, metrics))
+    # The last tells whether it diverged; all would be in each checkpoint.
+    calls = [(1, metrics)]
     attempt.offer(state, calls)
   history = [metrics for _, metrics in calls]
   gan = spd_gan.finish(state, history, how['max_noise'])

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxunlearn import files, fingerprint, nested
+from jaxunlearn import files, fingerprint, nested, npz
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.models import adapters
@@ -109,8 +109,13 @@ class Stage:
     result: Mapping[str, Any],
     mask: Mask | None = None,
   ) -> None:
-    """Writes the model, its logits by split, and what was measured."""
-    self.settle()
+    """Writes the model, its logits by split, and what was measured.
+
+    Raises:
+      InputError: what was saved on the way could not be written.
+    """
+    self.selected.wait()
+    self.checkpoints.wait()
     making = self._making()
     adapters.save(making, variables)
     if mask is not None:
@@ -198,9 +203,10 @@ class Stage:
       )
     return variables
 
-  def logits(self) -> dict[str, np.ndarray]:
-    """The model's logits, {split: [n, classes]}."""
-    return files.read_npz(self.path / 'logits.npz', self.path)
+  def logits(self, split: str) -> np.ndarray:
+    """The model's logits on a split, [n, classes]."""
+    path = self.path / 'logits.npz'
+    return npz.read(path, (split,), self.path)[split]
 
   def forget(self, facts: Mapping[str, Any]) -> None:
     """Removes all but the numbers, and adds `facts` to them."""

@@ -109,7 +109,7 @@ def similarity(stage: Stage, reference: Stage | None) -> float | None:
     return None
   if 'similarity' in stage.result():
     return stage.result()['similarity']
-  ours, theirs = stage.logits()['forget'], reference.logits()['forget']
+  ours, theirs = stage.logits('forget'), reference.logits('forget')
   return float(metrics.similarity(ours, theirs))
 
 

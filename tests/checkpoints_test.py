@@ -1,6 +1,8 @@
 import contextlib
+import errno
 import json
 import os
+import pathlib
 import resource
 import shutil
 
@@ -12,7 +14,7 @@ import pytest
 
 from jaxunlearn import machine
 from jaxunlearn.checkpoints import Checkpoints
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import InputError, Unavailable
 
 PARAMS = {'a': jnp.arange(12.0).reshape(3, 4), 'b': jnp.ones((), jnp.bfloat16)}
 LIKE = {'params': PARAMS, 'opt': optax.adamw(1e-3).init(PARAMS)}
@@ -166,8 +168,27 @@ def test_without_room_the_last_one_is_kept(tmp_path):
   big = {'a': np.random.default_rng(0).random(100_000)}
   with small_files_only(20_000):
     found.save(9, big, {})
-    with pytest.raises(InputError, match=r'no room left to .*: free some'):
+    with pytest.raises(InputError, match=r'no room .*: raise the limit on the'):
       found.wait()
+  assert latest(tmp_path)[0].step == 5
+
+
+@pytest.mark.parametrize('name', ['_METADATA', '5.json'])
+def test_one_that_may_not_be_read_is_not_passed_over(
+  tmp_path, monkeypatch, name
+):
+  saved(tmp_path)
+  read = pathlib.Path.read_text
+
+  def refuse(path, *args):
+    if path.name == name:
+      raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+    return read(path, *args)
+
+  monkeypatch.setattr(pathlib.Path, 'read_text', refuse)
+  with pytest.raises(Unavailable, match='cannot be read'):
+    latest(tmp_path)
+  monkeypatch.undo()
   assert latest(tmp_path)[0].step == 5
 
 

@@ -1,12 +1,11 @@
+import errno
 import os
+import pathlib
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxunlearn import files
-from jaxunlearn.errors import InputError
+from jaxunlearn.errors import InputError, Unavailable
 
 
 def test_lines_are_read_and_none_where_there_is_no_file(tmp_path):
@@ -48,24 +47,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
   assert path.read_text() == 'old'
 
 
-@pytest.mark.fuzz
-@pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
-@given(data=st.data())
-def test_arrays_with_a_flipped_bit_are_read_or_refused(
-  tmp_path_factory, save, data
-):
-  path = tmp_path_factory.getbasetemp() / f'{save.__name__}.npz'
-  save(path, forget=np.arange(6.0), retain=np.zeros((2, 3)))
-  content = bytearray(path.read_bytes())
-  bit = data.draw(st.integers(0, 8 * len(content) - 1))
-  content[bit // 8] ^= 1 << bit % 8
-  path.write_bytes(content)
-  try:
-    files.read_npz(path)
-  except InputError as error:
-    assert 'is damaged' in str(error)
-
-
 def test_what_is_nested_without_end_is_damaged(tmp_path):
   (tmp_path / 'a.json').write_text('[' * 100_000)
   with pytest.raises(InputError, match='is damaged'):
@@ -79,3 +60,51 @@ def test_of_a_link_the_link_goes_and_no_more(tmp_path):
   link.symlink_to(tmp_path / 'mine')
   files.remove_folder(link)
   assert not link.exists() and (tmp_path / 'mine/letter').exists()
+
+
+@pytest.mark.parametrize('read', [files.read_json, files.read_lines])
+def test_what_is_larger_than_memory_is_not_read(tmp_path, read):
+  path = tmp_path / 'a.json'
+  path.touch()
+  os.truncate(path, 2**43)
+  with pytest.raises(InputError, match=r'a\.json is 8192\.0 GiB, more than'):
+    read(path)
+
+
+@pytest.mark.parametrize('read', [files.read_json, files.read_lines])
+def test_what_may_not_be_read_is_not_called_damaged(
+  tmp_path, read, monkeypatch
+):
+  def refuse(path, *_):
+    raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+
+  path = tmp_path / 'a.json'
+  path.write_text('{}')
+  monkeypatch.setattr(pathlib.Path, 'read_text', refuse)
+  with pytest.raises(
+    Unavailable, match=r'a\.json cannot be read \(Permission denied\): mend'
+  ):
+    read(path)
+
+
+@pytest.mark.parametrize(
+  ('error', 'sentence'),
+  [
+    (OSError(errno.ENOSPC, 'x'), r'\(No space .*\); it is kept: free some sp'),
+    (OSError(errno.EDQUOT, 'x'), 'kept: free some of your quota, and run'),
+    (OSError(errno.EFBIG, 'x'), r'\(File too large\); .*: raise the limit'),
+    (ValueError('[No space left on device] in d/'), 'left on device.*: free'),
+  ],
+)
+def test_a_disk_without_room_is_told_of_with_its_remedy(error, sentence):
+  with (
+    pytest.raises(Unavailable, match=f'^there is no room left .*{sentence}'),
+    files.full_disk('it is kept'),
+  ):
+    raise error
+
+
+@pytest.mark.parametrize('error', [OSError(errno.EIO, 'x'), ValueError('x')])
+def test_another_error_is_not_of_the_disk(error):
+  with pytest.raises(type(error), match='x'), files.full_disk('it is kept'):
+    raise error

@@ -87,6 +87,7 @@ SHELL = {
   'files.py',
   'mistakes.py',
   'nested.py',
+  'npz.py',
   'plan.py',
   'models/adapters.py',
   'models/safetensors.py',

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxunlearn import files
-from jaxunlearn.data import sources
+from jaxunlearn import files, npz
 from jaxunlearn.errors import InputError
 
 __all__ = ['read']
@@ -87,7 +86,7 @@ _Entries = tuple[Sequence[Any] | np.ndarray, Callable[[int], str]]
 def _read_npy(file: pathlib.Path) -> _Entries:
   with file.open('rb') as stream:
     try:
-      values = sources.read_npy(stream)
+      values = npz.read_npy(stream)
     except ValueError as error:
       raise InputError(
         f'{file} is no .npy file, is damaged, or holds pickled objects; write '

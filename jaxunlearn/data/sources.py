@@ -1,19 +1,16 @@
 """Where images come from: embedded digits, an .npz file, or a TFDS set."""
 
 import difflib
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxunlearn import files, fingerprint
+from jaxunlearn import files, fingerprint, npz
 from jaxunlearn.data import tfds
 from jaxunlearn.errors import InputError
 
-__all__ = ['Dataset', 'load', 'read_npy', 'sha256']
+__all__ = ['Dataset', 'load', 'sha256']
 
 _ARRAYS = ('x_train', 'y_train', 'x_test', 'y_test')
 
@@ -92,29 +89,6 @@ def sha256(dataset: Dataset) -> str:
   return fingerprint.sha256({name: getattr(dataset, name) for name in _ARRAYS})
 
 
-def read_npy(file: IO[bytes]) -> np.ndarray:
-  """The one array that an open file in NumPy's format holds.
-
-  Raises:
-    ValueError: damaged, longer than its header says, or pickled objects.
-  """
-  try:
-    array = np.lib.format.read_array(file, allow_pickle=False)
-  # What a header with flipped bits was seen to raise besides ValueError.
-  except (
-    MemoryError,
-    OverflowError,
-    SyntaxError,
-    TypeError,
-    tokenize.TokenError,
-  ) as error:
-    raise ValueError(str(error)) from error
-  # In an archive this read also meets the checksum behind the array.
-  if file.read(1):
-    raise ValueError('it is longer than its header says')
-  return array
-
-
 def _digits() -> dict[str, np.ndarray]:
   from sklearn.datasets import load_digits
 
@@ -134,44 +108,22 @@ def _digits() -> dict[str, np.ndarray]:
 def _npz(name: str) -> dict[str, np.ndarray]:
   path = files.expand(name)
   try:
-    # Not np.load, which leaves bytes and so the checksum unread where a
-    # damaged header claims too few.
-    with zipfile.ZipFile(path) as archive:
-      missing = [
-        name for name in _ARRAYS if f'{name}.npy' not in archive.namelist()
-      ]
-      if missing:
-        raise InputError(
-          f'{path} lacks {", ".join(missing)}; it must hold '
-          f'{", ".join(_ARRAYS)}.'
-        )
-      sizes = [archive.getinfo(f'{name}.npy').file_size for name in _ARRAYS]
-      files.check_fits(f'what {path} unpacks to', sum(sizes))
-      return {name: _member(archive, f'{name}.npy') for name in _ARRAYS}
+    arrays = npz.unpack(path, _ARRAYS)
   except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
     raise InputError(f'{path} cannot be read: {error.strerror}.') from error
   except InputError:
     raise
-  except (
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-  ) as error:
+  except (OSError, ValueError) as error:
     raise InputError(
       f'{path} is no .npz file, is damaged, or holds pickled objects; write it '
       'again with numpy.savez.'
     ) from error
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-  method = archive.getinfo(name).compress_type
-  if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-    raise ValueError(f'{name} is compressed in a way that NumPy never uses')
-  with archive.open(name) as file:
-    return read_npy(file)
+  missing = [name for name in _ARRAYS if name not in arrays]
+  if missing:
+    raise InputError(
+      f'{path} lacks {", ".join(missing)}; it must hold {", ".join(_ARRAYS)}.'
+    )
+  return arrays
 
 
 def _checked(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:

@@ -163,6 +163,7 @@ def _guarded(read, path: Path, *args):
     raise
   # What Orbax and tensorstore raise when files are cut, emptied or missing.
   except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    files.check_whole(f'the checkpoint {str(path)[:200]}', error)
     reason = textwrap.shorten(str(error), 80, placeholder='…')
     raise InputError(
       f'the checkpoint {str(path)[:200]} is damaged or cannot be read '

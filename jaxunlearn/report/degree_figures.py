@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxunlearn import files
+from jaxunlearn import npz
 from jaxunlearn.report import panels
 from jaxunlearn.report.cells import (
   Cell,
@@ -169,7 +169,4 @@ def _images(cell: Cell) -> Path:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
   """The arrays of a file of images, checked."""
-  arrays = files.read_npz(path)
-  if not {'image', 'perturbed', 'noise', 'label'} <= set(arrays):
-    raise files.damaged(path)
-  return arrays
+  return npz.read(path, ('image', 'perturbed', 'noise', 'label'))
