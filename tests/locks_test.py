@@ -1,3 +1,7 @@
+import errno
+import fcntl
+import json
+import os
 import subprocess
 import sys
 
@@ -85,3 +89,38 @@ def test_a_lock_of_no_text_can_be_taken(tmp_path):
   with alone_in(tmp_path, said.append):
     pass
   assert len(said) == 1
+
+
+def test_of_another_host_it_is_said_how_far_locks_reach(tmp_path):
+  (tmp_path / '.lock').write_text(json.dumps({'host': 'node7', 'pid': 5}))
+  said = []
+  with alone_in(tmp_path, said.append):
+    pass
+  (sentence,) = said
+  assert sentence.startswith(f'process 5 on node7 no longer holds {tmp_path}, ')
+  assert 'make sure that it has ended' in sentence
+
+
+@pytest.mark.parametrize('number', [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
+  def flock(*_):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(fcntl, 'flock', flock)
+  with (
+    pytest.raises(InputError, match='on a file system that has locks'),
+    alone_in(tmp_path, print),
+  ):
+    pass
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch):
+  def refuse(*_):
+    raise OSError(errno.EACCES, 'Permission denied')
+
+  monkeypatch.setattr(os, 'open', refuse)
+  with (
+    pytest.raises(InputError, match='see that its folder can be written'),
+    alone_in(tmp_path, print),
+  ):
+    pass

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jaxunlearn.errors import InputError
 from jaxunlearn.files import read_json, read_lines, replace
+from jaxunlearn.locks import alone_in
 from jaxunlearn.report import figures, schema, tables
 from jaxunlearn.report.paper import check_cells, check_paper, write_matrix
 
@@ -50,12 +51,18 @@ def redraw(workdir: str | Path) -> list[Path]:
 
   Raises:
     InputError: there is no such folder, no report in it, or a damaged file.
+    Unavailable: a run is writing there.
   """
   folder = Path(workdir)
   if not folder.is_dir():
     raise InputError(
       f'{folder} is no folder: give the workdir of a run that has finished.'
     )
+  with alone_in(folder, lambda left: None):
+    return _redraw(folder)
+
+
+def _redraw(folder: Path) -> list[Path]:
   config = folder / 'config.json'
   if config.exists() and read_json(config).get('matrix'):
     runs = sorted(folder.glob('cells/*/report.json'))

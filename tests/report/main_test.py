@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from jaxunlearn import report as package
+from jaxunlearn.locks import alone_in
 from jaxunlearn.report.__main__ import main
 
 
@@ -89,6 +90,18 @@ def test_a_folder_that_cannot_be_written_is_refused(
 
   monkeypatch.setattr('os.replace', fail)
   assert 'No space left on device' in refused(capsys, str(tmp_path))
+
+
+def test_while_a_run_writes_there_nothing_is_drawn(
+  report, history, tmp_path, capsys
+):
+  package.write(tmp_path, report, history)
+  (tmp_path / 'report.md').unlink()
+  with alone_in(tmp_path, print):
+    assert 'is in use by process' in refused(capsys, str(tmp_path))
+  assert not (tmp_path / 'report.md').exists()
+  assert main([str(tmp_path)]) == 0
+  assert not (tmp_path / '.lock').exists()
 
 
 def test_it_runs_as_a_module_and_opens_no_device(make_matrix):
