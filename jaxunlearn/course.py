@@ -57,8 +57,8 @@ def follow(
     stop: (lines, logits by split) -> the rule that says stop, or None.
 
   Raises:
-    Diverged: a loss or logit is not finite; the model of the epoch before is
-      kept, and named.
+    Diverged: a loss or logit is not finite; the last model that was is kept,
+      as `Workdir.save_last_good` says, and named.
     Interrupted: a signal came; the attempt is saved.
   """
   name, lines = attempt.name, attempt.lines

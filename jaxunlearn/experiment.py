@@ -135,9 +135,13 @@ def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
   probes = probing.ask(run)
 
   result = summary.assemble(config, run.problem, stages, probes)
-  if not config.original.keep:
+  # What is to be tried again needs the original.
+  again = any(stage.result().get('again') for stage in stages.values())
+  again = again or not probing.answered(result, run.work.path)
+  if not config.original.keep and not again:
     likeness = result['models']['original']['similarity']
     stages['original'].forget({'similarity': likeness})
+    run.work.sweep(stages)
   report.write(run.work.path, result, run.work.history())
   return result
 

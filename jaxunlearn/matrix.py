@@ -19,12 +19,11 @@ from jaxunlearn.errors import (
   Diverged,
   InputError,
   Interrupted,
-  Unwritable,
+  Unavailable,
 )
 from jaxunlearn.locks import alone_in
 from jaxunlearn.problem import Load, prepare
 from jaxunlearn.progress import Progress
-from jaxunlearn.stage import Stage
 from jaxunlearn.workdir import Workdir
 
 __all__ = ['cells', 'run']
@@ -102,7 +101,7 @@ def _run(
         _make_once(alone, original, broken, make, progress, load)
         own = _with_original(own, original)
       reports[name] = run_cell(own, folders[name], progress, load)
-    except (Conflict, Unwritable):
+    except (Conflict, Unavailable):
       raise
     except Interrupted as error:
       raise Interrupted(f'{name}: {error}') from error
@@ -115,8 +114,11 @@ def _run(
     report.write_matrix(work.path)
   report.write_matrix(work.path)
   if not config.original.keep and None not in reports.values():
-    for path in (work.path / _ORIGINALS).glob('*/original'):
-      Stage(path, {}).forget({})
+    for folder in (work.path / _ORIGINALS).glob('*'):
+      original = Workdir(folder).stage('original', {})
+      if original.path.exists():
+        original.forget({})
+      Workdir(folder).sweep(())
   return reports
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,20 @@ class Workdir:
       for path in self.path.glob(pattern):
         path.unlink()
 
+  def sweep(self, kept: Collection[str]) -> None:
+    """Removes what was begun and will not be gone on with.
+
+    Args:
+      kept: models whose last good one is kept.
+    """
+    for folder in ('.', 'unlearned', 'probes/*'):
+      for kind in ('selected', 'unfinished'):
+        for path in self.path.glob(f'{folder}/.{kind}-*'):
+          files.remove_folder(path)
+    for path in self.path.glob('last_good/*'):
+      if path.name not in kept:
+        self.remove_last_good(path.name)
+
   def rows(self) -> list[str]:
     """The names of the rows that are finished, sorted."""
     found = self.path.glob('unlearned/[!.]*/result.json')
@@ -84,7 +98,11 @@ class Workdir:
     files.replace(self.path / 'metrics.jsonl', text)
 
   def save_last_good(self, name: str, variables: Variables) -> Path:
-    """Keeps the model of the last epoch before training diverged."""
+    """Keeps the last model that was finite before training diverged.
+
+    That of the last epoch, of the checkpoint that was gone on with, which may
+    lie within an epoch, or of before the first step.
+    """
     self.remove_last_good(name)
     path = self.path / 'last_good' / name
     adapters.save(path, variables)

@@ -26,7 +26,7 @@ def test_a_finished_stage_gives_back_what_was_written(tmp_path):
   stage.finish(VARIABLES, LOGITS, {'epochs': 3}, mask)
   assert stage.finished
   assert stage.result()['epochs'] == 3
-  np.testing.assert_array_equal(stage.logits()['forget'], LOGITS['forget'])
+  np.testing.assert_array_equal(stage.logits('forget'), LOGITS['forget'])
   restored = stage.variables(VARIABLES)
   np.testing.assert_array_equal(restored['params']['w'], [0, 1, 2])
   with np.load(stage.path / 'selection.npz') as selection:
@@ -95,7 +95,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
   path = stage.path / name
   path.write_bytes(path.read_bytes()[:20])
   with pytest.raises(InputError, match=f'{name} is damaged: remove'):
-    stage.result() if name == 'result.json' else stage.logits()
+    stage.result() if name == 'result.json' else stage.logits('forget')
 
 
 def test_lines_of_a_model_that_is_made_again_are_removed(tmp_path):
@@ -229,3 +229,34 @@ def test_what_a_killed_start_left_over_goes(tmp_path):
   (tmp_path / '.making-row').mkdir()
   stage.tidy()
   assert [x.name for x in tmp_path.iterdir()] == ['row']
+
+
+def test_what_is_left_of_models_that_are_gone_is_swept(tmp_path):
+  work = Workdir(tmp_path)
+  for name in ('gone', 'row'):
+    stage = work.stage(f'unlearned/{name}', {})
+    stage.selected.save(0, VARIABLES, {})
+    stage.checkpoints.save(3, VARIABLES, {})
+    stage.settle()
+    work.save_last_good(name, VARIABLES)
+  probe = tmp_path / 'probes/spd_gan/.unfinished-gone'
+  probe.mkdir(parents=True)
+  work.sweep(['row'])
+  assert [x.name for x in (tmp_path / 'last_good').iterdir()] == ['row']
+  work.sweep([])
+  left = [x.name for x in tmp_path.rglob('*')]
+  assert sorted(left) == ['probes', 'spd_gan', 'unlearned']
+
+
+def test_a_selection_that_could_not_be_written_is_not_passed_over(
+  tmp_path, monkeypatch
+):
+  def fail(*_):
+    raise OSError(28, 'No space left on device')
+
+  stage = Workdir(tmp_path).stage('row', {'a': 1})
+  monkeypatch.setattr('jaxunlearn.models.adapters.save', fail)
+  stage.selected.save(0, VARIABLES, {})
+  with pytest.raises(InputError, match='no room left to write'):
+    stage.finish(VARIABLES, LOGITS, {})
+  assert not stage.path.exists()
