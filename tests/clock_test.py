@@ -32,6 +32,17 @@ def test_compiling_is_kept_apart_and_counted_once():
   assert clock.seconds['a'] < 0.1
 
 
+def test_it_goes_on_from_what_was_counted_before():
+  clock, before = Clock(), {'compile': 2.0, 'a': 3.0}
+  clock.go_on(before)
+  for name in ('a', 'b'):
+    with clock.measure(name):
+      time.sleep(0.01)
+  assert clock.seconds['compile'] == 2.0
+  assert 3.01 <= clock.seconds['a'] < 3.5 and 0.01 <= clock.seconds['b'] < 0.5
+  assert before == {'compile': 2.0, 'a': 3.0}
+
+
 def test_a_block_that_raises_is_measured_too():
   clock = Clock()
   with pytest.raises(KeyError), clock.measure('a'):
