@@ -108,3 +108,11 @@ def test_a_disk_without_room_is_told_of_with_its_remedy(error, sentence):
 def test_another_error_is_not_of_the_disk(error):
   with pytest.raises(type(error), match='x'), files.full_disk('it is kept'):
     raise error
+
+
+def test_what_tensorstore_says_of_another_users_file_is_understood():
+  error = ValueError('PERMISSION_DENIED: Error opening d/1: Permission denied')
+  with pytest.raises(Unavailable, match=r'^it cannot be read \(Permission'):
+    files.check_whole('it', error)
+  files.check_whole('it', ValueError('DATA_LOSS: its checksum differs'))
+  files.check_whole('it', OSError(errno.EIO, 'Input/output error'))
