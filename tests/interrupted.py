@@ -1,24 +1,36 @@
-"""A short run that sends itself a signal: WORKDIR STAGE CALL SIGNAL.
+"""A short run that sends itself a signal: WORKDIR STAGE CALL SIGNAL [CELLS].
 
 Before the XLA call of that number in that stage, from 1; `finish` in place of a
-number is while the stage is written.
+number is while the stage is written, `save` while a checkpoint of it is.
+CELLS are those of a matrix.
 """
 
 import json
 import os
 import sys
+import threading
+import time
 
 import jax
 
 from configs import common, digits_topk
-from jaxunlearn import attempt, experiment, interrupts, progress
+from jaxunlearn import (
+  attempt,
+  checkpoints,
+  experiment,
+  interrupts,
+  progress,
+)
 from jaxunlearn import stage as stages
 from jaxunlearn.errors import Interrupted
 from jaxunlearn.workdir import Workdir
 
 
-def config():
-  """Two recipes and a probe, on 200 digits: five stages, 34 steps in all."""
+def config(cells=()):
+  """Two recipes and a probe, on 200 digits: five stages, 34 steps in all.
+
+  In each cell of a matrix it is one recipe alone.
+  """
   config = digits_topk.get_config()
   with config.unlocked():
     config.data.num_train, config.data.num_test = 200, 50
@@ -30,6 +42,12 @@ def config():
     config.recipes = common.rows(
       {name: config.recipes[name] for name in ('finetune', 'top_k')}
     )
+    if cells:
+      config.probes, config.reference = common.rows({}), 'none'
+      config.recipes = common.rows({'finetune': config.recipes['finetune']})
+      config.matrix = common.rows(
+        {name: {'forget': {'seed': seed}} for seed, name in enumerate(cells)}
+      )
   return config
 
 
@@ -51,9 +69,23 @@ def outcome(work):
   return without_times(report), without_times(Workdir(work).history())
 
 
-def main(work, stage, call, number):
+def die_while_written(checkpoint, number):
+  """Sends the signal when there is something of it, which is not all."""
+  while not list(checkpoint.parent.glob(f'{checkpoint.name}.*tmp*/*')):
+    time.sleep(0.0002)
+  os.kill(os.getpid(), int(number))
+
+
+def main(work, stage, call, number, *cells):
   counts = {}
   offer, finish = attempt.Attempt.offer, stages.Stage._making
+  write = checkpoints.Checkpoints._write
+
+  def written(self, step, *args):
+    if (call, self.path.name) == ('save', f'.unfinished-{stage}'):
+      how = self.path / str(step), number
+      threading.Thread(target=die_while_written, args=how, daemon=True).start()
+    write(self, step, *args)
 
   def counted(self, *args):
     counts[self.name] = counts.get(self.name, 0) + 1
@@ -69,9 +101,10 @@ def main(work, stage, call, number):
     return finish(self)
 
   attempt.Attempt.offer, stages.Stage._making = counted, made
+  checkpoints.Checkpoints._write = written
   try:
     with interrupts.noted() as noted:
-      experiment.run(config(), work, progress.Progress(), noted)
+      experiment.run(config(cells), work, progress.Progress(), noted)
   except Interrupted as error:
     print(error)
     sys.exit(75)
