@@ -42,6 +42,7 @@ def main(argv: list[str]) -> None:
   del argv
   # Orbax tells of every file, and of what it raises a traceback each.
   logging.set_verbosity(logging.FATAL)
+  sys.unraisablehook = _unraisable
   from jaxunlearn import interrupts
 
   with interrupts.noted() as noted:
@@ -110,6 +111,15 @@ def parse(argv: list[str]) -> list[str]:
   if len(left) > 1:
     _refuse(f'{left[1]!r} is not a flag: settings are --config.KEY=VALUE.')
   return left
+
+
+def _unraisable(raised: Any) -> None:
+  """Python's own, but for threads of a write that failed.
+
+  Orbax closes the loop that they report to, and each would leave a traceback.
+  """
+  if str(raised.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(raised)
 
 
 def _overruled(config: Any) -> dict[str, list[str]]:
