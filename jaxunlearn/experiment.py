@@ -104,6 +104,7 @@ def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
   for stage in stages.values():
     stage.check()
   probing.check_made(config, run.work.path)
+  run.work.history()  # Raises where it is damaged.
   run.work.tidy()
   for stage in stages.values():
     stage.tidy()
@@ -111,12 +112,18 @@ def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
   missing = [row for row in wanted if row.name not in done]
   for row in () if go_on else missing:
     plan.rehearse(row, run.problem)
-  run.work.write_config(config.to_dict())
   for name in done:
     progress.say(f'{name}: done before')
 
-  if 'original' not in done:
+  there = 'original' in done
+  if not there:
     run.check_stop('original has not begun')
+  if not there and config.original.checkpoint:
+    # Before all else, for what others have written may be wrong.
+    making.original(run)
+    there = True
+  run.work.write_config(config.to_dict())
+  if not there:
     making.original(run)
   plan.check_origin(stages)
   if 'retrained' in stages and 'retrained' not in done:

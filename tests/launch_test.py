@@ -1,5 +1,6 @@
 """The launcher as its users meet it: a process, its exit code, its files."""
 
+import itertools
 import json
 import os
 import shutil
@@ -7,13 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import types
 from concurrent import futures
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from jaxunlearn import launch as launcher
 from jaxunlearn.report import schema
+from tests.forked import Forks
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -239,9 +243,10 @@ def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(tmp_path):
   # It left its lock, which is told of, and nothing in the way.
   process, said = begun(*flags)
   assert f'process {killed.pid} on ' in said
-  process.send_signal(signal.SIGTERM)
-  process.communicate(timeout=60)
+  process.send_signal(signal.SIGINT)
+  _, told = process.communicate(timeout=60)
   assert process.returncode == 75
+  assert told.endswith('the same command goes on from the last checkpoint.\n')
 
 
 def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path):
@@ -259,19 +264,75 @@ def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path):
     timeout=300,
   )
   assert full.returncode == 2, full.stderr
-  assert 'jaxunlearn: there is no room left to write' in full.stderr
-  assert 'run the same command again.\n' in full.stderr
+  assert full.stderr.startswith('jaxunlearn: there is no room left to write (')
+  assert full.stderr.count('\n') == 1
+  assert 'File too large); ' in full.stderr
+  assert 'raise the limit on the size of a file (ulimit -f), ' in full.stderr
   process = launch(*flags)
   assert process.returncode == 0, process.stderr
   assert json.loads((tmp_path / 'report.json').read_text())['models']
 
 
+SMALL_DISK = """
+mount -t tmpfs -o size=600k tmpfs "$WORK" || exit 99
+"$@"
+full=$?
+mount -o remount,size=50m "$WORK"
+echo ENLARGED
+"$@" 2> /dev/null || exit 98
+exit $full
+"""
+
+
+def test_a_small_disk_ends_in_a_sentence_and_goes_on_when_it_grows(tmp_path):
+  flags = (*DIGITS, '--config.model.width=16', '--config.save.steps=1')
+  process = subprocess.run(
+    ['unshare', '-m', 'bash', '-c', SMALL_DISK, 'bash']
+    + [sys.executable, '-m', 'jaxunlearn.launch', *flags]
+    + ['--config.reference=none', f'--workdir={tmp_path}/w'],
+    cwd=ROOT,
+    env=os.environ | COMPILED | {'JAX_PLATFORMS': 'cpu', 'WORK': str(tmp_path)},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  if process.returncode in (1, 99):
+    pytest.skip(f'no disk of its own can be mounted here: {process.stderr}')
+  assert process.returncode == 2, process.stderr
+  assert process.stderr.count('\n') == 1
+  assert 'write (No space left on device); ' in process.stderr
+  assert 'is kept: free some space, and run the' in process.stderr
+  _, again = process.stdout.split('ENLARGED\n')
+  assert 'original: going on after step' in again
+  assert f'Written to {tmp_path}/w: report.md' in again
+
+
+def test_threads_of_a_write_that_failed_leave_no_traceback(capsys):
+  def raised(error):
+    return types.SimpleNamespace(
+      **{'exc_type': type(error), 'exc_value': error, 'exc_traceback': None},
+      **{'err_msg': None, 'object': None},
+    )
+
+  launcher._unraisable(raised(RuntimeError('Event loop is closed')))
+  assert capsys.readouterr().err == ''
+  with pytest.MonkeyPatch.context() as patched:
+    said = []
+    patched.setattr(sys, '__unraisablehook__', said.append)
+    other = raised(RuntimeError('a bug'))
+    launcher._unraisable(other)
+  assert said == [other]
+
+
 def test_the_original_is_removed_on_request(tmp_path):
+  (tmp_path / 'unlearned/.unfinished-no_longer_asked_for').mkdir(parents=True)
+  (tmp_path / 'last_good/no_longer_asked_for').mkdir(parents=True)
   flags = (*DIGITS, '--config.original.keep=False', f'--workdir={tmp_path}')
   process = launch(*flags)
   assert process.returncode == 0, process.stderr
   assert [p.name for p in (tmp_path / 'original').iterdir()] == ['result.json']
   assert 'was removed' in process.stdout
+  assert not list(tmp_path.rglob('*no_longer_asked_for'))
   report = (tmp_path / 'report.json').read_bytes()
   assert launch(*flags).returncode == 0
   assert (tmp_path / 'report.json').read_bytes() == report
@@ -323,6 +384,15 @@ def files(tmp_path_factory, finished):
   (folder / 'no_config.py').write_text('x = 1\n')
   (folder / 'syntax.py').write_text('def get_config(:\n')
   (folder / 'odd.py').write_text('def get_config():\n  return 5\n')
+  (folder / 'probes.py').write_text(
+    'from configs import common, digits_topk\n'
+    'def get_config():\n'
+    '  config = digits_topk.get_config().unlock()\n'
+    '  config.probes = common.rows({"spd_gan": {"num_steps": 0}})\n'
+    '  return config\n'
+  )
+  (folder / 'lines').mkdir()
+  (folder / 'lines/metrics.jsonl').write_text('[1]\n')
   (folder / 'file').write_text('')
   damaged = folder / 'damaged'
   shutil.copytree(finished[0] / 'original', damaged)
@@ -370,6 +440,13 @@ BAD = {
   'a size that the paper has not': (
     ['--config=configs/paper/table2.py:tiny'],
     'takes :full or :small',
+  ),
+  'seconds below 0': ([*DIGITS, '--config.save.seconds=-1'], 'from 0 to 1e+09'),
+  'part of a step': ([*DIGITS, '--config.save.steps=0.5'], 'whole number'),
+  'a probe without steps': (['--config={}/probes.py'], 'must be from 1 to'),
+  'damaged metrics': (
+    [*DIGITS, '--workdir={}/lines'],
+    'metrics.jsonl is damaged: remove',
   ),
   'unknown recipe': (
     [*DIGITS, '--config.recipes.top_k.name=topk'],
@@ -463,15 +540,6 @@ BAD = {
     'names a user without a home folder',
   ),
   'workdir in a file': ([*DIGITS, '--workdir={}/file'], 'cannot be written'),
-  'diverges': (
-    [
-      *DIGITS,
-      '--config.train.optimizer=sgd',
-      '--config.train.learning_rate=1000.0',
-      '--config.train.epochs=9',
-    ],
-    'diverged',
-  ),
   'refused': (
     [*DIGITS, '--workdir={w}', '--config.unlearn.epochs=2'],
     'was made with 1',
@@ -484,24 +552,40 @@ def test_no_words_that_are_looked_for_are_in_the_flags_themselves():
     assert words not in ' '.join(flags), name
 
 
-def test_each_bad_input_is_one_sentence_and_exit_code_2(
+def test_each_bad_input_is_one_sentence_exit_code_2_and_changes_nothing(
   files, finished, tmp_path
 ):
-  workdir, _ = finished
-  before = contents(workdir)
+  folders = [finished[0], files, tmp_path]
+  before = list(map(contents, folders))
 
-  def run(case):
-    number, (flags, _) = case
-    flags = [flag.format(files, w=workdir) for flag in flags]
-    return launch(f'--workdir={tmp_path / str(number)}', *flags)
+  def run(cases):
+    forks = Forks(**COMPILED, JAX_PLATFORMS='cpu', COLUMNS='100')
+    for name in cases:
+      flags = [flag.format(files, w=finished[0]) for flag in BAD[name][0]]
+      workdir = f'--workdir={tmp_path / name.replace(" ", "_")}'
+      yield name, forks.run('jaxunlearn.launch', workdir, *flags)
+    forks.close()
 
-  with futures.ThreadPoolExecutor(3) as pool:
-    processes = list(pool.map(run, enumerate(BAD.values())))
-  for (name, (_, words)), process in zip(BAD.items(), processes, strict=True):
+  names = list(BAD)
+  with futures.ThreadPoolExecutor(2) as pool:
+    halves = pool.map(lambda x: list(run(x)), (names[::2], names[1::2]))
+  for name, process in itertools.chain(*halves):
+    words = BAD[name][1]
     said = f'{name}: {process.returncode} {process.stderr}'
     assert process.returncode == 2, said
     assert process.stderr.count('\n') == 1, said
     assert process.stderr.startswith('jaxunlearn: '), said
     assert words in process.stderr, said
     assert 'Traceback' not in process.stdout + process.stderr, said
-  assert contents(workdir) == before
+  assert list(map(contents, folders)) == before
+
+
+def test_what_training_alone_can_tell_is_one_sentence_too(tmp_path):
+  process = launch(
+    *(*DIGITS, '--config.train.optimizer=sgd', '--config.train.epochs=9'),
+    *('--config.train.learning_rate=1000.0', f'--workdir={tmp_path}'),
+  )
+  assert process.returncode == 2, process.stderr
+  assert process.stderr.count('\n') == 1
+  assert 'original diverged: ' in process.stderr
+  assert 'lower train.learning_rate' in process.stderr

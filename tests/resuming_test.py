@@ -100,7 +100,7 @@ def test_a_matrix_names_the_cell_that_was_stopped_and_goes_on(tmp_path):
   assert {x.partition(':')[0] for x in said} == {'one', 'two'}
 
 
-def stopped_once(work, there, **sections):
+def stopped_once(work, there, name='*.json', **sections):
   """A run that is told to stop when there is such a checkpoint."""
   save = Checkpoints.save
 
@@ -113,7 +113,7 @@ def stopped_once(work, there, **sections):
     pytest.raises(Interrupted),
   ):
     patched.setattr(Checkpoints, 'save', at_once)
-    run(work, config(**sections), lambda: any(work.glob(f'{there}/*.json')))
+    run(work, config(**sections), lambda: any(work.glob(f'{there}/{name}')))
 
 
 SELECTED = 'unlearned/.selected-random_k'
@@ -162,7 +162,10 @@ def test_a_probe_that_was_begun_with_other_settings_is_refused(tmp_path):
     return common.rows({'spd_gan': {'num_steps': 40, 'width': 2, **changes}})
 
   begun = 'probes/spd_gan/.unfinished-original'
-  stopped_once(tmp_path, begun, probes=gan())
+  stopped_once(tmp_path, begun, '3.json', probes=gan())
+  manifest = json.loads((tmp_path / begun / '3.json').read_text())
+  # Not of each step, or what is written would grow with the square of them.
+  assert len(manifest['content']['facts']['calls']) == 1
   with pytest.raises(Conflict, match=r'spd_gan.eta is 0.5, but .*unfinished'):
     run(tmp_path, config(probes=gan(eta=0.5)))
 
@@ -190,11 +193,15 @@ def test_memory_that_ran_out_may_be_met_with_a_smaller_batch(
     offer(self, *args)
 
   rows = common.rows({'random_k': ROWS['random_k']})
-  cells = {'one': {}}
+  changes = {'matrix': {'one': {}}, 'probes': {}}
+  changes['original'] = {'checkpoint': '', 'keep': False}
   monkeypatch.setattr(Attempt, 'offer', full)
-  reports, _ = run(tmp_path, config(matrix=cells, probes={}, recipes=rows))
+  reports, _ = run(tmp_path, config(recipes=rows, **changes))
   assert 'out of memory' in reports['one']['models']['random_k']['failed']
   monkeypatch.undo()
   smaller = common.rows({'random_k': {**ROWS['random_k'], 'batch_size': 20}})
-  reports, _ = run(tmp_path, config(matrix=cells, probes={}, recipes=smaller))
+  reports, _ = run(tmp_path, config(recipes=smaller, **changes))
   assert not reports['one']['models']['random_k'].get('failed')
+  # Which is kept until then, although the config wants none kept.
+  left = [x.name for x in (tmp_path / 'cells/one/original').iterdir()]
+  assert left == ['result.json']
