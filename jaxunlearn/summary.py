@@ -75,7 +75,7 @@ def _dead(stage: Stage, result: Mapping[str, Any]) -> dict[str, Any] | None:
   """Why a row can tell no image from another, or learn no more; else None."""
   if 'dead' not in result or result['dead']:
     return result.get('dead')
-  same = evaluation.same_logits(stage.logits()['retain'])
+  same = evaluation.same_logits(stage.logits('retain'))
   return {'same_logits': True} if same else None
 
 
