@@ -20,7 +20,7 @@ def test_seconds_add_up_by_name():
 def test_compiling_is_kept_apart_and_counted_once():
   @jax.jit
   def inner(x):
-    time.sleep(0.1)
+    time.sleep(0.5)
     return jnp.sin(x)
 
   clock = Clock()
@@ -28,8 +28,8 @@ def test_compiling_is_kept_apart_and_counted_once():
   with clock.measure('a'):
     jax.jit(lambda x: inner(x) + 1)(jnp.ones(3)).block_until_ready()
   wall = time.perf_counter() - start
-  assert 0.1 <= clock.seconds['compile'] <= wall
-  assert clock.seconds['a'] < 0.1
+  assert 0.5 <= clock.seconds['compile'] <= wall
+  assert clock.seconds['a'] < 0.5
 
 
 def test_it_goes_on_from_what_was_counted_before():

@@ -1,6 +1,9 @@
 """What every test runs under; `jaxunlearn` itself sets none of it."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,16 @@ import pytest
 from hypothesis import settings
 
 from jaxunlearn.types import Model, Task
+
+# What one test has compiled the next one reads: here, in xdist's other worker,
+# and in the processes that tests start. Of this run alone, and no user's.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+  compiled = tempfile.mkdtemp()
+  atexit.register(shutil.rmtree, compiled, True)
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = compiled
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
+  jax.config.update('jax_compilation_cache_dir', compiled)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 # Before any backend starts. More devices than a test uses show what quietly
 # assumes one. Unlike XLA_FLAGS it is not inherited by the launcher's

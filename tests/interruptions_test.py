@@ -3,17 +3,12 @@
 import os
 import shutil
 import signal
-import tempfile
 
 import pytest
 
 from tests.forked import Forks
 from tests.interrupted import outcome
 
-COMPILED = {
-  'JAX_COMPILATION_CACHE_DIR': tempfile.mkdtemp(),
-  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
-}
 # (stage, XLA call of that start, `save` or `finish`), over all stages.
 KILLS = (
   *(('original', call) for call in ('1', '2', 'save', '5', 'finish')),
@@ -30,7 +25,7 @@ CELLS = ('one', 'two')
 
 @pytest.fixture(scope='module')
 def start():
-  forks = Forks(**COMPILED)
+  forks = Forks()
 
   def started(work, stage='', call='0', number=signal.SIGKILL, cells=()):
     how = work, stage, call, int(number), *cells

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import types
 from concurrent import futures
 from pathlib import Path
@@ -30,21 +29,13 @@ SMALL = (
   '--config.unlearn.batch_size=50',
 )
 DIGITS = ('--config=configs/digits_topk.py', *SMALL)
-# One for all tests, and no user's.
-COMPILED = {
-  'JAX_COMPILATION_CACHE_DIR': tempfile.mkdtemp(),
-  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
-}
 
 
 def launch(*flags, **env):
   return subprocess.run(
     [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
     cwd=ROOT,
-    env=os.environ
-    | COMPILED
-    | {'JAX_PLATFORMS': 'cpu', 'COLUMNS': '100'}
-    | env,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'COLUMNS': '100'} | env,
     capture_output=True,
     text=True,
     timeout=300,
@@ -211,7 +202,7 @@ def begun(*flags):
   process = subprocess.Popen(
     [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
     cwd=ROOT,
-    env=os.environ | COMPILED | {'JAX_PLATFORMS': 'cpu'},
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -253,7 +244,7 @@ def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path):
   # Of this width a checkpoint is cut too, and not a figure alone.
   flags = (*DIGITS, f'--workdir={tmp_path}', '--config.model.width=16')
   # What is compiled is read, and not written.
-  compiled = COMPILED | {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '1e9'}
+  compiled = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '1e9'}
   full = subprocess.run(
     ['bash', '-c', 'ulimit -f 12; exec "$@"', 'bash']
     + [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
@@ -291,7 +282,7 @@ def test_a_small_disk_ends_in_a_sentence_and_goes_on_when_it_grows(tmp_path):
     + [sys.executable, '-m', 'jaxunlearn.launch', *flags]
     + ['--config.reference=none', f'--workdir={tmp_path}/w'],
     cwd=ROOT,
-    env=os.environ | COMPILED | {'JAX_PLATFORMS': 'cpu', 'WORK': str(tmp_path)},
+    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'WORK': str(tmp_path)},
     capture_output=True,
     text=True,
     timeout=300,
@@ -559,7 +550,7 @@ def test_each_bad_input_is_one_sentence_exit_code_2_and_changes_nothing(
   before = list(map(contents, folders))
 
   def run(cases):
-    forks = Forks(**COMPILED, JAX_PLATFORMS='cpu', COLUMNS='100')
+    forks = Forks(JAX_PLATFORMS='cpu', COLUMNS='100')
     for name in cases:
       flags = [flag.format(files, w=finished[0]) for flag in BAD[name][0]]
       workdir = f'--workdir={tmp_path / name.replace(" ", "_")}'
