@@ -38,6 +38,7 @@ _SHARED_KINDS = {
   'threshold': float,
   'seed': int,
 }
+_UNITS = {'leaves', 'layers', 'scalars'}
 _TAKEN = ('original', 'retrained')
 # Rows that forget in full, or nothing: what the others are held against.
 _RETRAIN, _FINETUNE_ALL = 'retrain', 'finetune_all'
@@ -144,6 +145,12 @@ def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
   for key, default in defaults.items():
     checks.kind(place(key), settings[key], type(default))
   check_shared(settings, place)
+  said = _UNITS & set(re.split('[_+=-]', name))
+  if 'over' in settings and said - {settings['over']}:
+    raise InputError(
+      f'{where} counts {settings["over"]}, and not {said.pop()} as its name '
+      'says: give the row another name, or change its over.'
+    )
   if settings.get('augment') and settings['batch_stats'] == 'frozen':
     raise InputError(
       f'{where} has augment = True, which has no effect where batch_stats = '

@@ -102,6 +102,16 @@ def test_a_row_is_named_as_a_folder_can_be(name):
     rows.rows(config(recipes={name: {'name': 'top_k'}}))
 
 
+@pytest.mark.parametrize('name', ['eu_5_leaves', 'leaves'])
+def test_a_row_counts_what_its_name_says(name):
+  row = {'name': 'eu_k', 'over': 'leaves'}
+  assert rows.rows(config(recipes={name: row}))
+  with pytest.raises(InputError, match=f'^recipes.{name} counts layers, and n'):
+    rows.rows(config(recipes={name: row | {'over': 'layers'}}))
+  # Of a recipe that counts nothing a name may say anything.
+  assert rows.rows(config(recipes={name: {'name': 'random_k'}}))
+
+
 def test_a_row_that_is_no_table_is_refused():
   with pytest.raises(InputError, match=r'recipes\.row must be a dict'):
     rows.rows(config(recipes={'row': 5}))

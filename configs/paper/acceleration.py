@@ -15,7 +15,7 @@ from configs.paper import settings
 
 
 def get_config(size: str = settings.FULL) -> ConfigDict:
-  """Four networks at four ratios; `:small` as `settings.matrix` says."""
+  """Four networks at four ratios."""
   config = settings.base(size)
   if size == settings.SMALL:
     config.unlearn.epochs = 12

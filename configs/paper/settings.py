@@ -73,8 +73,6 @@ def matrix(
 ) -> ConfigDict:
   """{cell name: its changes}: three seeds of ResNet18 at 10 %, else one.
 
-  Of several ratios the small size has 10 % alone for the other networks.
-
   Args:
     size: 'full' or 'small'.
     networks: their names.
@@ -83,10 +81,9 @@ def matrix(
   """
   cells = {}
   for network in networks:
-    first = network == 'resnet18'
-    alone = size == SMALL and not first and 0.1 in fractions
-    for fraction in (0.1,) if alone else fractions:
-      for seed in range(3 if first and fraction == 0.1 else 1):
+    for fraction in fractions:
+      thrice = network == 'resnet18' and fraction == 0.1
+      for seed in range(3 if thrice else 1):
         name = f'{network}-{100 * fraction:g}-seed{seed}'
         cells[name] = cell(size, network, fraction, seed)
         if own_k:
