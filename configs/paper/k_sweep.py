@@ -5,7 +5,8 @@
 
 Both readings of K, leaves and scalars; K = 0 is fine-tuning alone. `:full` is
 the paper's size, four ratios and 100 epochs, and wants an accelerator; `:small`
-is 10 % alone.
+is 10 % alone and took about 7.5 hours on one core of two CPU cores, with the
+other one busy.
 """
 
 from ml_collections import ConfigDict
