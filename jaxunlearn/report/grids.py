@@ -34,6 +34,7 @@ _LATEX = {
   'η': r'$\eta$',
   '≤': r'$\leq$',
   '≥': r'$\geq$',
+  '∞': r'$\infty$',
   '“': '``',
   '”': "''",
   '‘': '`',
@@ -99,9 +100,10 @@ def csv(grid: Grid) -> str:
 
 
 def latex(grid: Grid) -> str:
-  r"""A fragment for \input, with booktabs; it needs no other package.
+  r"""A fragment for \input, with booktabs and graphicx.
 
-  One that is longer than a page becomes several, cut between its blocks.
+  One that is longer than a page becomes several, cut between its blocks; one
+  that is wider is made as small as the page is wide.
   """
   pages: list[list[list[list[str]]]] = [[]]
   for block in grid.blocks:
@@ -114,7 +116,7 @@ def latex(grid: Grid) -> str:
   notes = ''.join(f'\\par {_latex(note)}\n' for note in grid.notes)
   if notes:
     floats[-1] += f'\n\\raggedright\n{notes}'
-  return '% Needs \\usepackage{booktabs}.\n' + ''.join(
+  return '% Needs \\usepackage{booktabs,graphicx}.\n' + ''.join(
     f'\\begin{{table*}}[tp]\n{text}\\end{{table*}}\n' for text in floats
   )
 
@@ -130,11 +132,15 @@ def _float(grid: Grid, blocks: list[list[list[str]]], page: int) -> str:
     '\\centering\\footnotesize\\setlength{\\tabcolsep}{2pt}\n'
     f'\\caption{{{caption}}}\n'
     f'\\label{{{label}}}\n'
+    '\\sbox0{%\n'
     f'\\begin{{tabular}}{{{columns}}}\n'
     '\\toprule\n'
     f'{_line(grid.headers)}\n'
     '\\midrule\n' + '\\midrule\n'.join(bodies) + '\\bottomrule\n'
-    '\\end{tabular}\n'
+    '\\end{tabular}}%\n'
+    # Of numbers with deviations there may be more than a page has room for.
+    '\\ifdim\\wd0>\\textwidth\\resizebox{\\textwidth}{!}{\\usebox0}'
+    '\\else\\usebox0\\fi\n'
   )
 
 

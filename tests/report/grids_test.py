@@ -1,7 +1,11 @@
+import ast
 import csv
 import io
+from pathlib import Path
 
-from jaxunlearn.report import grids
+import pytest
+
+from jaxunlearn.report import cells, grids, matrix, paper_tables, paper_words
 
 
 def grid(**changes):
@@ -62,6 +66,24 @@ def test_latex_shows_its_own_signs_as_they_are():
 
 def test_a_sign_that_latex_lacks_does_not_break_it():
   assert 'a?é' in grids.latex(grid(title='a\U0001f600é'))
+
+
+@pytest.mark.parametrize('module', [cells, matrix, paper_tables, paper_words])
+def test_latex_loses_no_sign_of_what_our_tables_are_worded_in(module):
+  for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+      written = grids._latex(node.value)
+      assert written.count('?') == node.value.count('?'), node.value
+      assert written.isascii(), node.value
+
+
+def test_latex_makes_a_table_as_wide_as_the_page_at_most():
+  text = grids.latex(grid())
+  assert text.startswith('% Needs \\usepackage{booktabs,graphicx}.\n')
+  _, _, after = text.partition('\\end{tabular}}%\n')
+  assert after.startswith(
+    '\\ifdim\\wd0>\\textwidth\\resizebox{\\textwidth}{!}{\\usebox0}'
+  )
 
 
 def test_latex_cuts_what_is_longer_than_a_page_between_blocks():

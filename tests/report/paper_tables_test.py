@@ -1,10 +1,12 @@
 import csv
 import io
 import math
+import shutil
+import subprocess
 
 import pytest
 
-from jaxunlearn.report import grids, matrix, paper_tables
+from jaxunlearn.report import grids, matrix, paper, paper_tables
 
 
 def lines(grid):
@@ -184,3 +186,26 @@ def test_degrees_stand_beside_what_one_needs_to_read_them(make_matrix):
   assert 'retrained_again, against retrained' in found
   (record,) = [r for r in records(grid) if r['strategy'] == 'finetune_all']
   assert float(record['degree_mean']) == 0.31
+
+
+@pytest.mark.skipif(not shutil.which('pdflatex'), reason='needs pdflatex')
+def test_the_tables_fit_a_page_of_two_columns(make_matrix, tmp_path):
+  folder = make_matrix('DEGREE', ['degrees'], 2, (0.05, 0.1), (0, 1, 2))
+  for name, table in paper.TABLES.items():
+    text = grids.latex(table(matrix.read(folder)))
+    (tmp_path / f'{name}.tex').write_text(text)
+  (tmp_path / 'page.tex').write_text(
+    '\\documentclass[twocolumn]{article}\n'
+    '\\usepackage{booktabs,graphicx}\n\\begin{document}\n'
+    + ''.join(f'\\input{{{name}}}\n' for name in paper.TABLES)
+    + '\\end{document}\n'
+  )
+  said = subprocess.run(
+    ['pdflatex', '-interaction=batchmode', 'page.tex'],
+    cwd=tmp_path,
+    check=True,
+    capture_output=True,
+  )
+  log = (tmp_path / 'page.log').read_text('latin-1')
+  assert 'Output written on page.pdf' in log, said
+  assert 'Overfull' not in log and 'Missing character' not in log
