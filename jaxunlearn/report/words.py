@@ -8,6 +8,9 @@ from jaxunlearn.report.paper_words import undecided
 
 __all__ = ['remarks']
 
+# Rows that differ in one of these are fine-tuned differently, whatever else.
+_TUNING = ('learning_rate', 'batch_size', 'epochs', 'stop', 'threshold')
+
 
 def remarks(report: Mapping) -> list[str]:
   """Sentences that hold for this report, each with its numbers.
@@ -85,26 +88,33 @@ def _over_forgetting(report: Mapping) -> Iterator[str]:
 
 def _no_more_than_finetune(report: Mapping) -> Iterator[str]:
   rows = {name: row for name, row in _rows(report).items() if _known(row)}
-  plain = [name for name in rows if rows[name]['recipe'] == 'finetune']
-  if not plain:
-    return
-  control = min(plain, key=lambda name: rows[name]['accuracy']['forget'])
-  level = rows[control]['accuracy']['forget']
-  # Unpaired, so on the safe side: the rows share their examples.
-  error = math.sqrt(2) * _standard_error(level, report)
-  margin = max(0.01, 2 * error)
-  others = {
-    name: row['accuracy']['forget']
-    for name, row in rows.items()
-    if name not in plain and row['accuracy']['forget'] > level - margin
-  }
-  if others:
-    yield (
-      f'No more was forgotten than by fine-tuning alone ({control}, '
-      f'{_percent(level)} on forget) by {_list(others)}; the rule: less than '
-      f'{100 * margin:.2f} points below it, the larger of 1 point and two '
-      'standard errors of the difference (Agresti-Coull).'
-    )
+  trained_alike: dict[tuple, list[str]] = {}
+  for name, row in rows.items():
+    how = tuple(str(row['settings'].get(key)) for key in _TUNING)
+    trained_alike.setdefault(how, []).append(name)
+  for names in trained_alike.values():
+    levels = {name: rows[name]['accuracy']['forget'] for name in names}
+    plain = [name for name in names if rows[name]['recipe'] == 'finetune']
+    if not plain:
+      continue
+    control = min(plain, key=levels.get)
+    level = levels[control]
+    # Unpaired, so on the safe side: the rows share their examples.
+    error = math.sqrt(2) * _standard_error(level, report)
+    margin = max(0.01, 2 * error)
+    others = {
+      name: found
+      for name, found in levels.items()
+      if name not in plain and found > level - margin
+    }
+    if others:
+      yield (
+        'No more was forgotten than by fine-tuning alone with the same '
+        f'learning rate, batch size and epochs ({control}, {_percent(level)} '
+        f'on forget) by {_list(others)}; the rule: less than '
+        f'{100 * margin:.2f} points below it, the larger of 1 point and two '
+        'standard errors of the difference (Agresti-Coull).'
+      )
 
 
 def _dead(report: Mapping) -> Iterator[str]:

@@ -2,6 +2,8 @@ import pytest
 
 from jaxunlearn.report import words
 
+SETTINGS = {'batch_stats': 'retain', 'trainable': 'everything'}
+
 
 def said(report, *parts):
   """The one remark that holds all parts; None when there is none."""
@@ -60,6 +62,31 @@ def test_a_row_is_held_against_fine_tuning_alone(report):
   assert 'less than 1.00 points' in remark
   assert 'top_k_lambda_0' not in remark
   report['models']['top_k']['accuracy']['forget'] = 0.9609
+  assert not said(report, 'fine-tuning alone')
+
+
+@pytest.mark.parametrize(
+  'settings', [{'learning_rate': 1e-2}, {'epochs': 9}, {'batch_size': 64}]
+)
+def test_a_row_is_held_against_fine_tuning_of_its_own_settings(
+  report, settings
+):
+  models = report['models']
+  usual = {'learning_rate': 5e-4, 'epochs': 3, 'batch_size': 128}
+  for row in models.values():
+    row['settings'] = row['settings'] | usual
+  # As a rate too high leaves it: nothing lies below.
+  low = {**models['finetune'], 'settings': SETTINGS | usual | settings}
+  low['accuracy'] = low['accuracy'] | {'forget': 0.1}
+  models['finetune_low'] = low
+  remark = said(report, 'fine-tuning alone')
+  assert 'finetune, 97.10 %' in remark and 'top_k (96.72 %)' in remark
+  assert '_low' not in remark
+  models['eu'] = {**low, 'recipe': 'eu_k'}
+  assert 'by eu (10.00 %)' in said(report, 'alone', 'finetune_low, 10.00 %')
+  del models['finetune']
+  assert 'top_k' not in said(report, 'fine-tuning alone')
+  del models['finetune_low']
   assert not said(report, 'fine-tuning alone')
 
 
