@@ -98,6 +98,7 @@ SHELL = {
   'report/__main__.py',
   'report/cells.py',
   'report/curve_figures.py',
+  'report/definitions.py',
   'report/degree_figures.py',
   'report/figures.py',
   'report/grids.py',

@@ -148,7 +148,7 @@ def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
     *paper_words.failed_lately(found),
     *([] if tables else paper_words.unfinished(found.cells)),
     *paper_words.mislabelled(found.cells),
-    *([] if 'degrees' in found.paper else paper_words.degrees(found.cells)),
+    *(_degrees(found) if 'degrees' not in found.paper else []),
     *paper_words.devices(found.cells),
   ]
   sections = [
@@ -162,6 +162,13 @@ def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
     ),
   ]
   return '\n\n'.join(sections) + '\n'
+
+
+def _degrees(found: Matrix) -> list[str]:
+  """What to know of degrees where no table of them has it below itself."""
+  shown = {'figure4', 'figure9'} & set(found.paper)
+  missing = paper_words.unreferenced(found.cells) if shown else []
+  return missing + paper_words.degrees(found.cells)
 
 
 def _distinct(name: str, items: list[str]) -> list[str]:

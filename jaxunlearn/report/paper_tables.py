@@ -16,7 +16,12 @@ from jaxunlearn.report.cells import (
 from jaxunlearn.report.grids import Grid
 from jaxunlearn.report.matrix import Matrix
 from jaxunlearn.report.paper_words import degrees as degree_words
-from jaxunlearn.report.paper_words import percent, unconverged, unfinished
+from jaxunlearn.report.paper_words import (
+  percent,
+  unconverged,
+  unfinished,
+  unreferenced,
+)
 
 __all__ = ['degrees', 'table1', 'table2']
 
@@ -157,7 +162,7 @@ def degrees(matrix: Matrix) -> Grid:
     blocks,
     3,
     plain,
-    unfinished(cells) + degree_words(cells),
+    unfinished(cells) + unreferenced(cells) + degree_words(cells),
   )
 
 

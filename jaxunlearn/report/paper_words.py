@@ -22,18 +22,31 @@ __all__ = [
   'failed_lately',
   'forgot',
   'is_reference',
+  'lacking',
   'mislabelled',
+  'missing_references',
   'percent',
   'unconverged',
   'undecided',
   'unfinished',
+  'unreferenced',
 ]
 
-DEGREE = 'probes.spd_gan.degree'
+_PROBE = 'probes.spd_gan'
+DEGREE = f'{_PROBE}.degree'
 _FORGOT_NOTHING = {
   'finetune_all': 'was fine-tuned on all data and so forgot nothing',
   'finetune': 'was fine-tuned alone, with nothing perturbed',
   'retrain': 'differs from the first retraining by chance alone',
+}
+
+# What gives a degree its meaning, besides the original, and how to have it.
+_REFERENCES = {
+  'retrained': "the retrained model (config.reference = 'retrain')",
+  'retrain': 'a second retraining (config.recipes.retrained_again = '
+  "{'name': 'retrain'})",
+  'finetune_all': 'the original fine-tuned on all data '
+  "(config.recipes.finetune_all = {'name': 'finetune_all'})",
 }
 
 
@@ -61,6 +74,25 @@ def undecided(
     for row in idle
   }
   return {row: beaten for row, beaten in found.items() if beaten}
+
+
+def missing_references(recipes: Mapping[str, str]) -> tuple[str, ...]:
+  """What would give the degrees of these rows, {row: recipe}, their meaning."""
+  has = {'retrained' if x == 'retrained' else recipes[x] for x in recipes}
+  return tuple(x for kind, x in _REFERENCES.items() if kind not in has)
+
+
+def lacking(missing: Sequence[str], where: str = '') -> str:
+  """Says which references are missing, and how to add them.
+
+  Args:
+    missing: as `missing_references` gives them; at least one.
+    where: follows `the degrees`.
+  """
+  return (
+    f'The degrees{where} lack what tells forgetting from chance and from mere '
+    f'training: add {names(missing)}.'
+  )
 
 
 def percent(fraction: float) -> str:
@@ -165,6 +197,22 @@ def degrees(cells: Sequence[Cell]) -> list[str]:
           'degree does not tell who forgot.'
         )
   return sentences
+
+
+def unreferenced(cells: Sequence[Cell]) -> list[str]:
+  """Which references of a degree are missing, and where; as `degrees`."""
+  places: dict[tuple[str, ...], list[str]] = {}
+  for network in distinct(cells, 'network'):
+    for fraction in fractions(cells):
+      ours = take(cells, network=network, fraction=fraction)
+      # What failed or was not run is told as such.
+      there = {c.row: c.recipe for c in ours if not c.done or value(c, _PROBE)}
+      if measure(ours, DEGREE) and (missing := missing_references(there)):
+        place = f'{network} at {percent(fraction)}'
+        places.setdefault(missing, []).append(place)
+  return [
+    lacking(missing, f' on {names(found)}') for missing, found in places.items()
+  ]
 
 
 def mislabelled(cells: Sequence[Cell]) -> list[str]:

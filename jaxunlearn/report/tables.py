@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from jaxunlearn.report import definitions
+from jaxunlearn.report.definitions import percent as _percent
 from jaxunlearn.report.grids import escape as _escape
 from jaxunlearn.report.words import remarks
 
@@ -14,10 +16,6 @@ if TYPE_CHECKING:
 __all__ = ['console', 'headers', 'markdown', 'rows']
 
 _NONE = '–'
-
-
-def _percent(value: float) -> str:
-  return f'{100 * value:.2f}'
 
 
 def _seconds(value: float) -> str:
@@ -55,22 +53,6 @@ _COLUMNS: tuple[tuple[str, str, str, Callable, Callable], ...] = (
 
 headers: list[str] = ['model', *(column[0] for column in _COLUMNS)]
 """The paper's columns; accuracies, rates and gaps in per cent, times in s."""
-
-_DEFINITIONS = (
-  'acc: accuracy on the split, per cent.',
-  "FR, forgetting rate: (A − A′) / A, A the original's and A′ the model's "
-  'accuracy on forget (Eq. 17); negative where accuracy rose.',
-  "MRR, memory retention rate: A″ / A, A″ the model's accuracy on retain and "
-  "A the original's on *forget* (Eq. 18); it may exceed 100.",
-  'similarity: 1 − JS(model, retrained) on forget, JS in bits (Eq. 9, with its '
-  'errata).',
-  'gap to retrained: mean over forget, retain and test of the absolute '
-  'difference in accuracy, points.',
-  'scalars, leaves: entries of the parameters that were selected, and '
-  'parameter arrays with at least one (Eq. 6).',
-  'seconds: select, perturb and fine-tune without compiling, which is apart.',
-  'acceleration: time to retrain / time to unlearn, each to convergence.',
-)
 
 
 def rows(report: Mapping) -> list[list[str]]:
@@ -182,7 +164,7 @@ def markdown(report: Mapping, figures: list[str]) -> str:
     '\n\n'.join(f'![{_escape(_title(path))}](<{path}>)' for path in figures)
     or 'None.',
     '## How the columns are defined',
-    '\n'.join(f'- {line}' for line in _DEFINITIONS),
+    '\n'.join(f'- {line}' for line in definitions.sentences(report)),
   ]
   return '\n\n'.join(sections) + '\n'
 
@@ -221,16 +203,17 @@ def _probe(report: Mapping, probe: str) -> str:
     if not isinstance(value, Mapping | list | tuple)
   )
   lines = [
-    [model, *(_plain(values.get(name)) for name in names)]
+    [model, *(_plain(probe, name, values.get(name)) for name in names)]
     for model, values in found.items()
   ]
   return _grid([_escape(probe), *map(_escape, names)], lines)
 
 
-def _plain(value: Any) -> str:
+def _plain(probe: str, name: str, value: Any) -> str:
   if value is None:
     return _NONE
-  return f'{value:.4g}' if isinstance(value, float) else str(value)
+  how, _ = definitions.PROBES.get(probe, {}).get(name, ('{:.4g}'.format, ''))
+  return how(value) if isinstance(value, float) else str(value)
 
 
 def _inline(items: Mapping[str, Any]) -> str:

@@ -4,7 +4,11 @@ import math
 from collections.abc import Iterator, Mapping
 
 from jaxunlearn.report import run_words
-from jaxunlearn.report.paper_words import undecided
+from jaxunlearn.report.paper_words import (
+  lacking,
+  missing_references,
+  undecided,
+)
 
 __all__ = ['remarks']
 
@@ -140,11 +144,19 @@ def _degrees(report: Mapping) -> Iterator[str]:
     if values['probes'].get('spd_gan', {}).get('degree') is not None
   }
   recipes = {name: row['recipe'] for name, row in report['models'].items()}
+  # What failed is told as such.
+  there = {
+    name: recipes[name]
+    for name, row in report['models'].items()
+    if 'spd_gan' in row['probes'] or row.get('failed')
+  }
+  if found and (missing := missing_references(there)):
+    yield lacking(missing)
   for name, beaten in undecided(found, recipes).items():
     yield (
       f'{name} forgot no more than what it is held against, and yet its '
-      f'degree ({found[name]:.3f}) is as high as or higher than that of '
-      f'{_list({other: f"{found[other]:.3f}" for other in beaten})}: there the '
+      f'degree ({_points(found[name])}) is as high as or higher than that of '
+      f'{_list({other: _points(found[other]) for other in beaten})}: there the '
       'degree does not tell who forgot.'
     )
 
@@ -251,6 +263,10 @@ def _standard_error(rate: float, report: Mapping) -> float:
   count = report['request']['num_forget']
   rate = (rate * count + 2) / (count + 4)
   return math.sqrt(rate * (1 - rate) / (count + 4))
+
+
+def _points(degree: float) -> str:
+  return f'{100 * degree:.2f} points'
 
 
 def _percent(rate: float | None) -> str:

@@ -81,6 +81,17 @@ def test_a_degree_that_tells_nothing_is_told_in_words(make_matrix, matrices):
   assert r'- finetune\_all was fine-tuned on all data' in page_of(folder)
 
 
+def test_a_page_of_degrees_says_once_which_references_it_lacks(make_matrix):
+  for i, (paper_of, said) in enumerate(
+    ((['figure9'], 1), (['degrees', 'figure9'], 1), (['table2'], 0))
+  ):
+    folder = make_matrix('MIXED', paper_of)
+    package.write_matrix(folder)
+    found = page_of(folder).count('lack what tells forgetting')
+    assert found == said, paper_of
+    folder.rename(folder.with_name(f'done{i}'))
+
+
 def test_an_unknown_name_is_refused_before_anything_is_written(make_matrix):
   folder = make_matrix('MIXED', ['table2', 'figure3'])
   with pytest.raises(InputError, match="'figure3'; there are table1, "):

@@ -143,3 +143,26 @@ def test_references_are_known_by_their_recipes(make_matrix):
   assert whom['top_k'] == 'original'
   (cell,) = take(cells, row='top_k')
   assert paper_words.against(cell._replace(values={})) == 'original'
+
+
+def test_missing_references_are_told_by_place(make_matrix, matrices):
+  folder = make_matrix('DEGREE', fractions=(0.05, 0.1, 0.2), seeds=(0, 1))
+  assert paper_words.unreferenced(matrix.read(folder).cells) == []
+  cells = [c for c in matrix.read(folder).cells if c.row != 'finetune_all']
+  again = [c for c in cells if c.fraction != 0.1 or c.row != 'retrained_again']
+  first, second = paper_words.unreferenced(again)
+  assert first.startswith('The degrees on resnet18 at 5 % and resnet18 at 20 %')
+  assert 'retraining' not in first and "{'name': 'finetune_all'}" in first
+  assert second.startswith('The degrees on resnet18 at 10 % lack')
+  assert "config.recipes.retrained_again = {'name': 'retrain'}" in second
+  # What was not run is told as such.
+  waiting = [c._replace(values=None) for c in again if c.row == 'retrained']
+  waiting = [c._replace(recipe='finetune_all', row='x') for c in waiting]
+  (sentence,) = paper_words.unreferenced([*again, *waiting])
+  assert 'resnet18 at 10 % lack' in sentence and 'all data' not in sentence
+
+
+def test_no_reference_is_missing_of_degrees_that_there_are_none_of(make_matrix):
+  cells = matrix.read(make_matrix('MIXED')).cells
+  bare = [c._replace(values=c.values | {'probes': {}}) for c in cells]
+  assert paper_words.unreferenced(cells) and not paper_words.unreferenced(bare)

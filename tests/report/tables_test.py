@@ -1,10 +1,11 @@
 import copy
 import io
+import random
 import re
 
 import rich.console
 
-from jaxunlearn.report import tables
+from jaxunlearn.report import grids, tables
 
 
 def printed(report, width):
@@ -141,15 +142,32 @@ def test_the_page_holds_table_remarks_settings_and_figures(report):
 
 
 def test_probes_are_shown_where_there_are_some(report):
-  found = {'degree': 0.31234, 'psnr': None, 'curve': [0.1, 0.2]}
+  found = {'degree': 0.31234, 'psnr': None, 'own': 0.31234, 'curve': [0.1]}
   report['models']['top_k']['probes'] = {'spd_gan': found}
   page = tables.markdown(report, [])
   probes = page.partition('## Probes')[2].partition('##')[0].strip()
   assert probes.splitlines() == [
-    r'| spd\_gan | degree | psnr |',
-    '| --- | ---: | ---: |',
-    r'| top\_k | 0.3123 | – |',
+    r'| spd\_gan | degree | psnr | own |',
+    '| --- | ---: | ---: | ---: |',
+    r'| top\_k | 31.23 | – | 0.3123 |',
   ]
+
+
+def test_every_column_is_defined_with_its_unit(report, matrices):
+  _, _, rules = tables.markdown(report, []).partition('## How the columns')
+  defined = re.findall(r'^- (.*?): ', rules, re.MULTILINE)
+  assert {*tables.headers[1:]} <= {
+    x for part in defined for x in part.split(', ')
+  }
+  assert 'psnr' not in rules
+  matrices._add_degrees(report['models'], 0.1, random.Random(0))
+  page = tables.markdown(report, [])
+  _, _, rules = page.partition('## How the columns')
+  for name in report['models']['top_k']['probes']['spd_gan']:
+    assert f'\n- {grids.escape(name)}: ' in rules
+  for part in ('31.40 |', '99.98 |', '| original |', 'dB', 'points'):
+    assert part in page
+  assert 'why there is no answer' not in rules
 
 
 def test_a_name_cannot_break_the_page(report):

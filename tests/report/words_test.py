@@ -187,15 +187,40 @@ def test_a_degree_that_does_not_tell_who_forgot_is_said(report):
   models['all'] = {**models['finetune'], 'recipe': 'finetune_all'}
   for name, degree in (('top_k', 0.5), ('random_k_eps-2', 0.7), ('all', 0.6)):
     models[name]['probes'] = {'spd_gan': {'degree': degree}}
-  (sentence,) = [s for s in words.remarks(report) if 'degree' in s]
+  sentence = said(report, 'degree does not tell')
   assert sentence.startswith('all forgot no more')
-  assert '(0.600)' in sentence and 'top_k (0.500)' in sentence
+  assert '(60.00 points)' in sentence and 'top_k (50.00 points)' in sentence
   assert 'random_k' not in sentence
   models['all']['probes']['spd_gan']['degree'] = 0.4
-  assert not [s for s in words.remarks(report) if 'degree' in s]
+  assert not said(report, 'degree does not tell')
   assert 'hold a few of the forgotten images' in ' '.join(words.remarks(report))
   models['top_k']['probes']['spd_gan']['degree'] = None
-  assert not [s for s in words.remarks(report) if 'degree' in s]
+  assert not said(report, 'degree does not tell')
+
+
+def test_degrees_without_their_references_say_which_and_how_to_add_them(report):
+  models = report['models']
+  assert not said(report, 'degrees')
+  for name in ('top_k', 'retrained'):
+    models[name]['probes'] = {'spd_gan': {'degree': 0.5}}
+  remark = said(report, 'The degrees lack')
+  assert remark.endswith(
+    'add a second retraining (config.recipes.retrained_again = '
+    "{'name': 'retrain'}) and the original fine-tuned on all data "
+    "(config.recipes.finetune_all = {'name': 'finetune_all'})."
+  )
+  # Which was never asked.
+  models['again'] = {**models['finetune'], 'recipe': 'retrain'}
+  assert said(report, 'a second retraining')
+  models['again'] = {**models['top_k'], 'recipe': 'retrain'}
+  remark = said(report, 'The degrees lack')
+  assert 'retraining' not in remark and 'fine-tuned on all' in remark
+  # What failed is told as such.
+  models['all'] = {**models['finetune'], 'recipe': 'finetune_all'}
+  models['all']['failed'] = 'it diverged.'
+  assert not said(report, 'The degrees lack')
+  del models['retrained']
+  assert said(report, "add the retrained model (config.reference = 'retrain').")
 
 
 def test_a_row_that_failed_says_why(report):
