@@ -43,8 +43,9 @@ def run(
 
   Cells of the same data, network and training share one original, which lies
   in originals/. A cell that fails says why in failed.json and stops no other.
-  Another config in the same workdir finds what cells of its names hold; the
-  report is of the last config.
+  Another config in the same workdir finds what cells of its names hold. Each
+  is kept in configs/, by what it draws, and has its section of the report; one
+  that draws the same takes its place.
 
   Args:
     config: a ConfigDict whose `matrix` is {cell: {section: {key: value}}},
@@ -84,8 +85,13 @@ def _run(
     if _finished(folders[name], own) is None:
       _try(name, lambda own=own: prepare(own, load))
       _check_made(own, work.path / _ORIGINALS, folders[name], load)
+  report.check_kept(work.path, config.paper)
   work.tidy()
   work.write_config(config.to_dict())
+  if config.paper:
+    path = work.path / report.kept_as(config.paper)
+    path.parent.mkdir(exist_ok=True)
+    files.write_json(path, config.to_dict())
   reports, broken = {}, {}
   for number, (name, own) in enumerate(planned.items(), start=1):
     failed = folders[name] / 'failed.json'

@@ -37,7 +37,7 @@ class Workdir:
       probe.touch()
       # Another start may have been here at the same moment.
       probe.unlink(missing_ok=True)
-      for name in ('unlearned', 'figures', 'last_good'):
+      for name in ('unlearned', 'figures', 'last_good', 'configs'):
         if (self.path / name).exists() and not (self.path / name).is_dir():
           raise NotADirectoryError(0, f'{name} in it is no folder')
     except OSError as error:
@@ -55,8 +55,8 @@ class Workdir:
     for pattern in ('.making-*', 'unlearned/.making-*', _CUT_OFF):
       for path in self.path.glob(pattern):
         files.remove_folder(path)
-    for pattern in ('.*.partial', 'probes/*/.*.partial'):
-      for path in self.path.glob(pattern):
+    for pattern in ('', 'configs/', 'probes/*/'):
+      for path in self.path.glob(f'{pattern}.*.partial'):
         path.unlink()
 
   def sweep(self, kept: Collection[str]) -> None:

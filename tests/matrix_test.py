@@ -273,14 +273,18 @@ def test_another_matrix_in_a_workdir_trains_nothing_again(
       assert models[name][key] == values[key]
   assert all('spd_gan' in values['probes'] for values in models.values())
   page = (tmp_path / 'report.md').read_text()
-  assert 'runs: 1, of which 1 finished' in page and 'eu\\_2' not in page
+  first, second = page.split('\n## ')[1:]
+  assert 'runs: 3, of which 3 finished' in first and 'eu\\_2' in first
+  assert 'runs: 1, of which 1 finished' in second and 'eu\\_2' not in second
+  kept = sorted(x.name for x in (tmp_path / 'configs').iterdir())
+  assert kept == ['degrees.json', 'table2.json']
   # And the first once more: what was asked stays, and is not asked again.
   monkeypatch.setattr(probing, '_spd_gan', None)
   again, said = run(config(CELLS), tmp_path)
   assert 'compiling' not in said
   assert again['ten']['models'].keys() == models.keys()
   assert again['ten']['models']['late']['probes'] == models['late']['probes']
-  assert 'eu\\_2\\_leaves' in (tmp_path / 'report.md').read_text()
+  assert (tmp_path / 'report.md').read_text() == page
 
 
 @pytest.mark.parametrize(
@@ -368,6 +372,20 @@ def test_results_of_other_settings_are_not_drawn_as_new(tmp_path):
   page = (tmp_path / 'report.md').read_text()
   assert 'made with another forget than now asked' in page
   assert '0 finished' in page
+
+
+@pytest.mark.parametrize('content', ['{"x": ', '{"matrix": {"../a": {}}}'])
+def test_a_damaged_config_of_before_is_named_before_anything_runs(
+  finished, tmp_path, content
+):
+  shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+  (tmp_path / 'configs/figure8.json').write_text(content)
+  before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+  cells = {**CELLS, 'late': {'forget': {'fraction': 0.15}}}
+  with pytest.raises(InputError, match=r'figure8\.json is damaged: remove'):
+    run(config(cells), tmp_path)
+  after = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
+  assert after == before
 
 
 @pytest.mark.parametrize(

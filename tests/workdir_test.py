@@ -213,7 +213,11 @@ def test_what_was_half_written_goes(tmp_path):
     'last_good/row.orbax-checkpoint-tmp-1',
   ):
     (work / name).mkdir(parents=True)
-  for name in ('.config.json.partial', 'probes/p/.row.json.partial'):
+  for name in (
+    '.config.json.partial',
+    'configs/.t.partial',
+    'probes/p/.row.json.partial',
+  ):
     (work / name).parent.mkdir(parents=True, exist_ok=True)
     (work / name).touch()
   Workdir(work).tidy()

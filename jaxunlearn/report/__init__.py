@@ -8,9 +8,23 @@ from jaxunlearn.errors import InputError
 from jaxunlearn.files import read_json, read_lines, replace
 from jaxunlearn.locks import alone_in
 from jaxunlearn.report import figures, schema, tables
-from jaxunlearn.report.paper import check_cells, check_paper, write_matrix
+from jaxunlearn.report.matrix import kept_as
+from jaxunlearn.report.paper import (
+  check_cells,
+  check_kept,
+  check_paper,
+  write_matrix,
+)
 
-__all__ = ['check_cells', 'check_paper', 'redraw', 'write', 'write_matrix']
+__all__ = [
+  'check_cells',
+  'check_kept',
+  'check_paper',
+  'kept_as',
+  'redraw',
+  'write',
+  'write_matrix',
+]
 
 
 def write(
@@ -44,7 +58,7 @@ def redraw(workdir: str | Path) -> list[Path]:
   """Writes again all that is drawn from results on disk; trains nothing.
 
   Args:
-    workdir: of one run, or of a matrix of runs.
+    workdir: of one run, or of one or several matrices of runs.
 
   Returns:
     The files.

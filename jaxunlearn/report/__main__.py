@@ -9,8 +9,8 @@ from jaxunlearn.errors import InputError
 __all__ = ['main']
 
 _USAGE = """\
-Draws again the tables and figures of a finished run, or of a matrix of runs,
-from the results on disk; nothing is trained.
+Draws again the tables and figures of a finished run, or of all matrices of runs
+that a workdir holds, from the results on disk; nothing is trained.
 
   python -m jaxunlearn.report WORKDIR
 

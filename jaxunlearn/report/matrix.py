@@ -1,6 +1,7 @@
 """A matrix of runs, read from the workdir that holds it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +10,13 @@ from jaxunlearn.errors import InputError
 from jaxunlearn.report import schema
 from jaxunlearn.report.cells import Cell, distinct
 
-__all__ = ['Matrix', 'labels', 'read']
+__all__ = ['Matrix', 'kept', 'kept_as', 'labels', 'read', 'read_all']
 
 # Settings in which the runs of one mean may differ.
 _SECTIONS = ('data', 'model', 'train', 'forget', 'unlearn')
 _APART = ('seed', 'original.checkpoint', 'data.dir')
+# Of cells and rows: what may be part of a path.
+_NAME = re.compile(r'[A-Za-z0-9_+=-][A-Za-z0-9_+=.-]{0,79}')
 
 
 class Matrix(NamedTuple):
@@ -32,26 +35,68 @@ class Matrix(NamedTuple):
   states: Mapping[str, str]
 
 
-def read(workdir: str | Path) -> Matrix:
+def kept_as(paper: Iterable[str]) -> str:
+  """Where a workdir keeps the config that draws these, such as table1-table2.
+
+  Args:
+    paper: names of tables and figures, checked.
+  """
+  return f'configs/{"-".join(dict.fromkeys(paper))}.json'
+
+
+def kept(workdir: str | Path, paper: Iterable[str]) -> list[Matrix]:
+  """The matrices of the configs that a workdir keeps, without that of `paper`.
+
+  Raises:
+    InputError: as `read`.
+  """
+  folder = Path(workdir)
+  paths = sorted({*folder.glob('configs/*.json')} - {folder / kept_as(paper)})
+  return [read(folder, path) for path in paths]
+
+
+def read_all(workdir: str | Path) -> list[Matrix]:
+  """The matrices of all configs of a workdir, that of config.json as the last.
+
+  Raises:
+    InputError: as `read`.
+  """
+  last = read(workdir)
+  return [*kept(workdir, last.paper), last]
+
+
+def read(workdir: str | Path, path: Path | None = None) -> Matrix:
   """Reads a workdir that the matrix of a config has filled, as far as it has.
+
+  Args:
+    workdir: of the matrix.
+    path: of the config; config.json by default.
 
   Raises:
     InputError: no matrix is there, a file of it is damaged, or two of its runs
       have the same settings and seeds.
   """
   folder = Path(workdir)
-  config = files.read_json(folder / 'config.json')
+  path = path or folder / 'config.json'
+  config = files.read_json(path)
   matrix = config.get('matrix')
   if not isinstance(matrix, Mapping) or not all(
     isinstance(x, Mapping) for x in matrix.values()
   ):
-    raise InputError(f'{folder / "config.json"} holds no matrix of runs.')
+    raise InputError(f'{path} holds no matrix of runs.')
+  paper = config.get('paper') or []
   shared = {k: v for k, v in config.items() if k not in ('matrix', 'paper')}
   configs = {name: nested.merge(shared, own) for name, own in matrix.items()}
   flat = {name: nested.flat(x) for name, x in configs.items()}
   needed = {'model.name', 'forget.kind', 'forget.fraction'}
-  if not all(needed <= settings.keys() for settings in flat.values()):
-    raise files.damaged(folder / 'config.json')
+  names = [*matrix, *(x for own in configs.values() for x in _recipes(own))]
+  if (
+    not all(needed <= settings.keys() for settings in flat.values())
+    or not all(map(_NAME.fullmatch, names))
+    or not isinstance(paper, list)
+    or not all(isinstance(name, str) for name in paper)
+  ):
+    raise files.damaged(path)
   networks = labels(flat)
   found = {
     name: _finished(folder / 'cells' / name, configs[name]) for name in matrix
@@ -68,13 +113,17 @@ def read(workdir: str | Path) -> Matrix:
   ]
   rows = distinct(cells, 'row')
   # Rows that a cell has alone come behind those of all.
-  order = ['original', *(shared.get('recipes') or {}), *rows, 'retrained']
+  order = ['original', *_recipes(shared), *rows, 'retrained']
   rank = {row: order.index(row) for row in rows if row != 'retrained'}
   rank['retrained'] = len(order)
   # Stable, so that within a row the order is the matrix's.
   cells.sort(key=lambda cell: rank[cell.row])
   states = {name: state for name, (_, state) in found.items()}
-  return Matrix(folder, tuple(config.get('paper') or ()), tuple(cells), states)
+  return Matrix(folder, tuple(paper), tuple(cells), states)
+
+
+def _recipes(config: Mapping[str, Any]) -> Mapping[str, Any]:
+  return config.get('recipes') or {}
 
 
 def _finished(
@@ -118,7 +167,7 @@ def _cells(
   """The models of one run that its config names, made or not."""
   # Of a run that is not finished another process may write a line just now.
   lines = files.read_lines(folder / 'metrics.jsonl') if report else []
-  recipes = config.get('recipes') or {}
+  recipes = _recipes(config)
   wanted = ['original', *recipes]
   if config.get('reference') == 'retrain':
     wanted.append('retrained')

@@ -1,6 +1,7 @@
 """The page of a matrix of runs, with the paper's tables and figures."""
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,18 @@ from jaxunlearn.report import (
   paper_words,
   sweep_figures,
 )
+from jaxunlearn.report.cells import names
 from jaxunlearn.report.grids import Grid, escape
 from jaxunlearn.report.matrix import Matrix
 
-__all__ = ['FIGURES', 'TABLES', 'check_cells', 'check_paper', 'write_matrix']
+__all__ = [
+  'FIGURES',
+  'TABLES',
+  'check_cells',
+  'check_kept',
+  'check_paper',
+  'write_matrix',
+]
 
 TABLES: Mapping[str, Callable[[Matrix], Grid]] = {
   'table1': paper_tables.table1,
@@ -41,14 +50,17 @@ FIGURES: Mapping[str, Callable[[Matrix, Path], list[str] | None]] = {
 
 
 def write_matrix(workdir: str | Path) -> list[Path]:
-  """Writes what a matrix's config asks for, from the runs that are finished.
+  """Writes what a workdir's configs ask for, from the runs that are finished.
 
   tables/*.md, *.csv and *.tex, figures/*.png, and report.md with all of them;
   each file whole or not at all. A matrix that is not finished is drawn as far
-  as it is.
+  as it is. Each config is a matrix of its own, with its own section of the
+  page, in the order of the tables and figures. What several ask for the last
+  one draws: that of config.json, and of the others the last by name.
 
   Args:
-    workdir: of the matrix: config.json, and a workdir a run in cells/.
+    workdir: of the matrix: config.json, configs/ where there were several, and
+      a workdir a run in cells/.
 
   Returns:
     The files.
@@ -57,8 +69,40 @@ def write_matrix(workdir: str | Path) -> list[Path]:
     InputError: no matrix is there, a file is damaged, or `paper` names what
       there is not.
   """
-  found = matrix.read(workdir)
-  check_paper(found.paper)
+  matrices = _each_once(matrix.read_all(workdir))
+  files: list[Path] = []
+  sections: list[str] = []
+  for found in matrices:
+    drawn, text = _draw(found)
+    files += drawn
+    sections.append(text)
+  folder = matrices[0].folder
+  title = f'# Report of a matrix of runs: {escape(folder.resolve().name)}'
+  if len(sections) > 1:
+    sections = [
+      f'## {names(found.paper or ["nothing"])}\n\n{_deeper(text)}'
+      for found, text in zip(matrices, sections, strict=True)
+    ]
+  replace(folder / 'report.md', '\n\n'.join([title, *sections]) + '\n')
+  return [*files, folder / 'report.md']
+
+
+def _each_once(matrices: Sequence[Matrix]) -> list[Matrix]:
+  """Those that have something to draw that no later one draws, in order."""
+  order = [*TABLES, *FIGURES]
+  found: list[Matrix] = []
+  later: set[str] = set()
+  for one in reversed(matrices):
+    check_paper(one.paper)
+    left = tuple(name for name in one.paper if name not in later)
+    later.update(left)
+    if left or not found:
+      found.append(one._replace(paper=left))
+  return sorted(found, key=lambda one: [order.index(x) for x in one.paper])
+
+
+def _draw(found: Matrix) -> tuple[list[Path], str]:
+  """The files, and the section of the page that holds them."""
   files: list[Path] = []
   tables: list[Grid] = []
   figures: list[str] = []
@@ -74,18 +118,30 @@ def write_matrix(workdir: str | Path) -> list[Path]:
       if notes is not None:
         files.append(path)
       figures.append(_figure(name, notes))
-  page = found.folder / 'report.md'
-  replace(page, _page(found, tables, figures))
-  return [*files, page]
+  return files, _section(found, tables, figures)
 
 
-def check_paper(names: Iterable[str]) -> None:
+def check_kept(workdir: str | Path, paper: Iterable[str]) -> None:
+  """Checks that what other configs of a workdir ask for can still be drawn.
+
+  Args:
+    workdir: of the matrix.
+    paper: what the new config asks for, whose place in configs/ it takes.
+
+  Raises:
+    InputError: a file is damaged, or names what there is not.
+  """
+  for found in matrix.kept(workdir, paper):
+    check_paper(found.paper)
+
+
+def check_paper(paper: Iterable[str]) -> None:
   """Checks that there are tables or figures of these names.
 
   Raises:
     InputError: names the first that there is not.
   """
-  for name in names:
+  for name in paper:
     if name not in TABLES and name not in FIGURES:
       raise InputError(
         f'config.paper names {name!r}; there are '
@@ -130,7 +186,7 @@ def _figure(name: str, notes: list[str] | None) -> str:
   return '\n\n'.join([f'### {title}', image, *map(escape, notes)])
 
 
-def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
+def _section(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
   states = list(found.states.values())
   done, waiting = states.count('done'), states.count('not run')
   reports = [cell.report for cell in found.cells if cell.report]
@@ -152,7 +208,6 @@ def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
     *paper_words.devices(found.cells),
   ]
   sections = [
-    f'# Report of a matrix of runs: {escape(found.folder.resolve().name)}',
     '\n'.join(f'- {escape(fact)}' for fact in facts),
     *(['## Tables', *map(_table, tables)] if tables else []),
     *(['## Figures', *figures] if figures else []),
@@ -161,7 +216,12 @@ def _page(found: Matrix, tables: list[Grid], figures: list[str]) -> str:
       * bool(remarks)
     ),
   ]
-  return '\n\n'.join(sections) + '\n'
+  return '\n\n'.join(sections)
+
+
+def _deeper(text: str) -> str:
+  """The text with each of its headings one level lower."""
+  return re.sub(r'^(?=#+ )', '#', text, flags=re.MULTILINE)
 
 
 def _degrees(found: Matrix) -> list[str]:

@@ -10,6 +10,14 @@ from jaxunlearn.report import paper
 ALL = [*paper.TABLES, *paper.FIGURES]
 
 
+def keep(folder, name, rows, **changes):
+  """Another config of the same cells, with some of the rows."""
+  config = json.loads((folder / 'config.json').read_text()) | changes
+  config['recipes'] = {row: config['recipes'][row] for row in rows}
+  (folder / 'configs').mkdir(exist_ok=True)
+  (folder / 'configs' / f'{name}.json').write_text(json.dumps(config))
+
+
 def page_of(folder):
   return (folder / 'report.md').read_text()
 
@@ -110,3 +118,74 @@ def test_a_run_is_redrawn_from_its_folder(report, history, tmp_path):
       path.unlink()
   assert package.redraw(tmp_path) == written
   assert {path: path.read_bytes() for path in written} == before
+
+
+def test_all_configs_of_a_workdir_are_drawn_each_with_its_own_rows(make_matrix):
+  folder = make_matrix('DEGREE', ['degrees', 'figure9'])
+  last = folder / 'config.json'
+  keep(folder, 'degrees-figure9', json.loads(last.read_text())['recipes'])
+  keep(folder, 'table1-table2', ['top_k'], paper=['table1', 'table2'])
+  keep(folder, 'figure8', ['top_k', 'random_k'], paper=['figure8'])
+  files = [str(x.relative_to(folder)) for x in package.redraw(folder)]
+  assert [x for x in files[4:] if not x.endswith(('.csv', '.tex'))] == [
+    *('tables/table1.md', 'tables/table2.md', 'tables/degrees.md'),
+    *('figures/figure9.png', 'figures/figure8.png', 'report.md'),
+  ]
+  rows = (folder / 'tables/table2.csv').read_text()
+  assert 'top_k' in rows and 'finetune_all' not in rows
+  assert 'finetune_all' in (folder / 'tables/degrees.csv').read_text()
+  page = page_of(folder)
+  assert re.findall('^## .*', page, re.MULTILINE) == [
+    '## table1 and table2',
+    '## degrees and figure9',
+    '## figure8',
+  ]
+  assert page.count('- runs: 1, of which 1 finished') == 3
+  assert '#### Figure 9' in page and '\n### Figures' in page
+  # Whichever was the last.
+  last.write_text((folder / 'configs/figure8.json').read_text())
+  assert [str(x.relative_to(folder)) for x in package.redraw(folder)] == files
+  assert page_of(folder) == page
+
+
+def test_what_two_configs_ask_for_the_last_one_draws(make_matrix):
+  folder = make_matrix('DEGREE', ['table1', 'figure8'])
+  keep(folder, 'table1-table2', ['top_k'], paper=['table1', 'table2'])
+  keep(folder, 'table1', ['top_k'], paper=['table1'])
+  package.write_matrix(folder)
+  assert 'finetune_all' in (folder / 'tables/table1.csv').read_text()
+  page = page_of(folder)
+  assert page.count('**Table I.**') == page.count('**Table II.**') == 1
+  assert re.findall('^## .*', page, re.MULTILINE) == [
+    '## table1 and figure8',
+    '## table2',
+  ]
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    {'paper': ['../figure8']},
+    {'paper': 'figure8'},
+    {'paper': [['figure8']]},
+    {'matrix': {'../../other': {}}},
+    {'matrix': {'..': {}}},
+    {'matrix': {'a': {'recipes': {'../top_k': {'name': 'top_k'}}}}},
+    {'matrix': []},
+    {'model': {}},
+  ],
+)
+def test_a_kept_config_that_cannot_be_is_refused(make_matrix, change):
+  folder = make_matrix('MIXED', ['figure8'])
+  if 'model' in change:
+    change = change | {'matrix': {'a': {}}}
+  keep(folder, 'table2', [], **change)
+  for check in (
+    lambda: package.write_matrix(folder),
+    lambda: package.check_kept(folder, ['figure8']),
+  ):
+    with pytest.raises(InputError, match=r'table2\.json|names .*figure8'):
+      check()
+  # Its place is the new one's.
+  package.check_kept(folder, ['table2'])
+  assert not (folder / 'report.md').exists()
