@@ -167,6 +167,7 @@ def test_what_two_configs_ask_for_the_last_one_draws(make_matrix):
   [
     {'paper': ['../figure8']},
     {'paper': 'figure8'},
+    {'paper': 8},
     {'paper': [['figure8']]},
     {'matrix': {'../../other': {}}},
     {'matrix': {'..': {}}},
