@@ -79,7 +79,9 @@ def _run(noted: Callable[[], bool]) -> None:
   if config.matrix:
     done = sum(cell is not None for cell in report.values())
     progress.say(f'{done} of {len(report)} cells are done.')
-    progress.say(f'Written to {workdir}: report.md, tables/, figures/, cells/.')
+    folders = ('tables', 'figures', 'cells')
+    there = [f'{name}/' for name in folders if (workdir / name).is_dir()]
+    progress.say(f'Written to {workdir}: {", ".join(["report.md", *there])}.')
     return
   progress.print(tables.console(report, progress.width))
   for sentence in words.remarks(report):
