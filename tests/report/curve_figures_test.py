@@ -120,10 +120,10 @@ def test_rows_are_found_by_recipe_and_not_by_name(make_matrix, figure_of):
   folder = make_matrix('MIXED')
   run = folder / 'cells' / 'resnet18-10-0'
   for path in (run / 'report.json', run / 'metrics.jsonl', folder / CONFIG):
-    text = path.read_text().replace('"top_k": {', '"$x_1": {')
-    path.write_text(text.replace('"model": "top_k"', '"model": "$x_1"'))
+    text = path.read_text().replace('"top_k": {', '"first": {')
+    path.write_text(text.replace('"model": "top_k"', '"model": "first"'))
   figure, _ = figure_of(curve_figures.figure8, folder)
-  assert r'\$x_1' in lines(figure.axes[0])
+  assert 'first' in lines(figure.axes[0])
 
 
 def test_only_epochs_that_every_seed_reached_are_drawn(make_matrix):
