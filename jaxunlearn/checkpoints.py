@@ -70,8 +70,7 @@ class Checkpoints:
   def latest(self, like: PyTree, say: Callable[[str], None]) -> Saved | None:
     """The newest checkpoint that is whole.
 
-    What was cut off is removed; what is damaged, or cannot be read now, when
-    the next one is written.
+    What was cut off is removed; what is damaged, when the next one is written.
 
     Args:
       like: the structure of the tree, with a shape and a dtype for each leaf.
