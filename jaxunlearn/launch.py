@@ -43,8 +43,9 @@ def main(argv: list[str]) -> None:
   # Orbax tells of every file, and of what it raises a traceback each.
   logging.set_verbosity(logging.FATAL)
   sys.unraisablehook = _unraisable
-  from jaxunlearn import interrupts
+  from jaxunlearn import interrupts, machine
 
+  machine.keep_memory()
   with interrupts.noted() as noted:
     try:
       _run(noted)
