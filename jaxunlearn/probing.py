@@ -92,16 +92,18 @@ def answered(report: Mapping[str, Any], folder: Path) -> bool:
 
 
 def ask(run: Run) -> dict[str, dict[str, Any]]:
-  """Asks every probe about every model that could be made.
+  """Asks every probe about the references and the rows that the config names.
 
   A model is held against the original; a second retraining against the first,
   where there is one, because the two differ by chance alone. What an earlier
-  start asked in this workdir stays in its report.
+  start asked in this workdir stays in its report; of rows that another config
+  left there nothing new is asked.
 
   Returns:
     {model: {probe: {name: value}}}.
   """
   found = {}
+  wanted = {'original', 'retrained', *run.config.recipes}
   for name, stage in run.stages.items():
     result = stage.result()
     if 'failed' in result:
@@ -109,9 +111,9 @@ def ask(run: Run) -> dict[str, dict[str, Any]]:
     again = result['recipe'] == 'retrain' and name != 'retrained'
     first = again and 'retrained' in run.stages
     against = 'retrained' if first else 'original'
-    found[name] = _earlier(run, name, against) | {
-      probe: _kept(run, probe, name, against) for probe in run.config.probes
-    }
+    found[name] = _earlier(run, name, against)
+    for probe in run.config.probes if name in wanted else ():
+      found[name][probe] = _kept(run, probe, name, against)
   return found
 
 

@@ -113,6 +113,21 @@ def test_a_second_start_asks_nothing_again(finished, monkeypatch):
   assert 'asking' not in said
 
 
+def test_of_a_row_that_another_config_left_nothing_new_is_asked(tmp_path):
+  unasked = config({'theirs': ROWS['random_k']}).copy_and_resolve_references()
+  with unasked.unlocked():
+    unasked.probes = {}
+  run(unasked, tmp_path)
+  report, said = run(config({'ours': ROWS['random_k']}), tmp_path)
+  asked = {
+    name for name, values in report['models'].items() if values['probes']
+  }
+  assert asked == {'original', 'retrained', 'ours'}
+  assert 'theirs: asking' not in said
+  report, _ = run(config({'theirs': ROWS['random_k']}), tmp_path)
+  assert all(values['probes'] for values in report['models'].values())
+
+
 def test_a_change_to_what_was_asked_is_refused(finished):
   workdir, *_ = finished
   with pytest.raises(InputError, match=r'spd_gan\.eta is 0\.5, but .* 0\.03'):
