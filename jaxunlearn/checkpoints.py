@@ -145,7 +145,7 @@ class Checkpoints:
     from jaxunlearn.models import adapters
 
     folder = self.path / str(step)
-    with files.full_disk(f'the last whole checkpoint in {self.path} is kept'):
+    with files.writing(f'the last whole checkpoint in {self.path} is kept'):
       self._keep([x for x in self._steps() if x != step])
       adapters.save(folder, tree)
       content['tree_sha256'] = fingerprint.sha256(tree)

@@ -59,7 +59,7 @@ def run(
     Interrupted: it was told to stop. What was done is on disk.
   """
   progress = progress or Progress()
-  with files.full_disk(f'what was finished in {workdir} is kept'):
+  with files.writing(f'what was finished in {workdir} is kept'):
     if config.matrix:
       make, cell = (
         functools.partial(part, noted=noted)

@@ -16,19 +16,22 @@ __all__ = [
   'check_whole',
   'damaged',
   'expand',
-  'full_disk',
   'read_json',
   'read_lines',
   'remove_folder',
   'replace',
   'write_json',
+  'writing',
 ]
 
-# What no write finds room of, and what makes some.
-_FULL = {
-  errno.ENOSPC: 'free some space',
-  errno.EDQUOT: 'free some of your quota',
-  errno.EFBIG: 'raise the limit on the size of a file (ulimit -f)',
+# What ends every write, and what mends it.
+_FULL, _GONE = 'there is no room left to write', 'the disk failed'
+_NO_WRITE = {
+  errno.ENOSPC: (_FULL, 'free some space'),
+  errno.EDQUOT: (_FULL, 'free some of your quota'),
+  errno.EFBIG: (_FULL, 'raise the limit on the size of a file (ulimit -f)'),
+  errno.EIO: (_GONE, 'repair it'),
+  errno.EROFS: (_GONE, 'mount it for writing again'),
 }
 # Nothing is wrong with a file that these keep from being read.
 _NOT_NOW = (
@@ -147,24 +150,25 @@ def check_fits(what: str, size: int) -> None:
 
 
 @contextlib.contextmanager
-def full_disk(kept: str) -> Iterator[None]:
-  """Says of a disk without room what was kept, and what to do.
+def writing(kept: str) -> Iterator[None]:
+  """Says of a disk that is full or fails what was kept, and what to do.
 
   Args:
     kept: of what was there before, half a sentence.
 
   Raises:
-    Unavailable: where a write within it found no room.
+    Unavailable: where a write within it found no room, or no disk.
   """
   try:
     yield
   except (OSError, ValueError, RuntimeError) as error:
-    number = _number(error, _FULL)
+    number = _number(error, _NO_WRITE)
     if number is None:
       raise
+    what, remedy = _NO_WRITE[number]
     raise Unavailable(
-      f'there is no room left to write ({os.strerror(number)}); {kept}: '
-      f'{_FULL[number]}, and run the same command again.'
+      f'{what} ({os.strerror(number)}); {kept}: {remedy}, and run the same '
+      'command again.'
     ) from error
 
 

@@ -90,23 +90,30 @@ def test_what_may_not_be_read_is_not_called_damaged(
 @pytest.mark.parametrize(
   ('error', 'sentence'),
   [
-    (OSError(errno.ENOSPC, 'x'), r'\(No space .*\); it is kept: free some sp'),
-    (OSError(errno.EDQUOT, 'x'), 'kept: free some of your quota, and run'),
-    (OSError(errno.EFBIG, 'x'), r'\(File too large\); .*: raise the limit'),
-    (ValueError('[No space left on device] in d/'), 'left on device.*: free'),
+    (
+      OSError(errno.ENOSPC, 'x'),
+      r'no room .*\(No space .*\); .*: free some sp',
+    ),
+    (OSError(errno.EDQUOT, 'x'), 'no room .* kept: free some of your quota'),
+    (OSError(errno.EFBIG, 'x'), r'no room .*too large\); .*: raise the limit'),
+    (ValueError('[No space left on device] in d/'), 'no room .*device.*: free'),
+    (OSError(errno.EIO, 'x'), r'disk failed \(Input/.*\); .* kept: repair it'),
+    (ValueError('d/: Read-only file system'), 'failed .*: mount it for writ'),
   ],
 )
-def test_a_disk_without_room_is_told_of_with_its_remedy(error, sentence):
+def test_a_disk_without_room_or_none_is_told_of_with_its_remedy(
+  error, sentence
+):
   with (
-    pytest.raises(Unavailable, match=f'^there is no room left .*{sentence}'),
-    files.full_disk('it is kept'),
+    pytest.raises(Unavailable, match=f'{sentence}.*, and run the same command'),
+    files.writing('it is kept'),
   ):
     raise error
 
 
-@pytest.mark.parametrize('error', [OSError(errno.EIO, 'x'), ValueError('x')])
+@pytest.mark.parametrize('error', [OSError(errno.ENOENT, 'x'), ValueError('x')])
 def test_another_error_is_not_of_the_disk(error):
-  with pytest.raises(type(error), match='x'), files.full_disk('it is kept'):
+  with pytest.raises(type(error), match='x'), files.writing('it is kept'):
     raise error
 
 
