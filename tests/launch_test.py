@@ -29,6 +29,7 @@ SMALL = (
   '--config.unlearn.batch_size=50',
 )
 DIGITS = ('--config=configs/digits_topk.py', *SMALL)
+ONE_ROW = ('--config=tests/one_row.py:random_k', *SMALL)
 
 
 def launch(*flags, **env):
@@ -56,7 +57,11 @@ def finished(tmp_path_factory):
   folder = tmp_path_factory.mktemp('launch')
   workdir, cache = folder / 'w', folder / 'cache'
   flags = *DIGITS, f'--workdir={workdir}'
-  return workdir, launch(*flags, JAX_COMPILATION_CACHE_DIR=str(cache))
+  process = launch(*flags, JAX_COMPILATION_CACHE_DIR=str(cache))
+  # What it has compiled the other tests need not.
+  shared = os.environ['JAX_COMPILATION_CACHE_DIR']
+  shutil.copytree(cache, shared, dirs_exist_ok=True)
+  return workdir, process
 
 
 def test_a_second_process_compiles_next_to_nothing(finished, tmp_path):
@@ -138,19 +143,8 @@ def test_a_stopped_run_goes_on_where_it_was(finished, tmp_path):
 
 
 def test_rows_may_be_added_and_the_reference_left_for_later(tmp_path):
-  config = tmp_path / 'one_row.py'
-  text = (
-    'from configs import digits_topk\n'
-    'def get_config(row):\n'
-    '  config = digits_topk.get_config().unlock()\n'
-    '  config.recipes = {row: {"name": row}}\n'
-    '  return config\n'
-  )
-  config.write_text(text)
-  flags = (*SMALL, f'--workdir={tmp_path / "w"}')
-  first = launch(
-    f'--config={config}:random_k', '--config.reference=none', *flags
-  )
+  workdir = f'--workdir={tmp_path / "w"}'
+  first = launch(*ONE_ROW, workdir, '--config.reference=none')
   assert first.returncode == 0, first.stderr
   report = json.loads((tmp_path / 'w/report.json').read_text())
   assert 'retrained' not in report['models']
@@ -160,7 +154,7 @@ def test_rows_may_be_added_and_the_reference_left_for_later(tmp_path):
     assert values['acceleration'] is None
   assert 'compare accuracy on forget with accuracy on test' in first.stdout
   # A config that lists the new row alone: the report keeps the other.
-  second = launch(f'--config={config}:finetune', *flags)
+  second = launch('--config=tests/one_row.py:finetune', *SMALL, workdir)
   assert second.returncode == 0, second.stderr
   assert second.stdout.count('done before') == 2
   report = json.loads((tmp_path / 'w/report.json').read_text())
@@ -242,7 +236,7 @@ def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(tmp_path):
 
 def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path):
   # Of this width a checkpoint is cut too, and not a figure alone.
-  flags = (*DIGITS, f'--workdir={tmp_path}', '--config.model.width=16')
+  flags = (*ONE_ROW, f'--workdir={tmp_path}', '--config.model.width=16')
   # What is compiled is read, and not written.
   compiled = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '1e9'}
   full = subprocess.run(
@@ -276,7 +270,7 @@ exit $full
 
 
 def test_a_small_disk_ends_in_a_sentence_and_goes_on_when_it_grows(tmp_path):
-  flags = (*DIGITS, '--config.model.width=16', '--config.save.steps=1')
+  flags = (*ONE_ROW, '--config.model.width=16', '--config.save.steps=1')
   process = subprocess.run(
     ['unshare', '-m', 'bash', '-c', SMALL_DISK, 'bash']
     + [sys.executable, '-m', 'jaxunlearn.launch', *flags]
@@ -321,7 +315,7 @@ def test_threads_of_a_write_that_failed_leave_no_traceback(capsys):
 def test_the_original_is_removed_on_request(tmp_path):
   (tmp_path / 'unlearned/.unfinished-no_longer_asked_for').mkdir(parents=True)
   (tmp_path / 'last_good/no_longer_asked_for').mkdir(parents=True)
-  flags = (*DIGITS, '--config.original.keep=False', f'--workdir={tmp_path}')
+  flags = (*ONE_ROW, '--config.original.keep=False', f'--workdir={tmp_path}')
   process = launch(*flags)
   assert process.returncode == 0, process.stderr
   assert [p.name for p in (tmp_path / 'original').iterdir()] == ['result.json']
@@ -333,7 +327,7 @@ def test_the_original_is_removed_on_request(tmp_path):
   # What is gone stays gone, whatever is asked for now.
   later = launch(*flags, '--config.original.keep=True')
   assert 'was removed' in later.stdout
-  shutil.rmtree(tmp_path / 'unlearned/top_k')
+  shutil.rmtree(tmp_path / 'unlearned/random_k')
   process = launch(*flags)
   assert process.returncode == 2
   assert 'no longer holds a model' in process.stderr
