@@ -53,14 +53,27 @@ def top_k(own):
   )
 
 
-def test_many_settings_are_each_an_unlearning(backend, plain_task):
-  keys = jax.random.split(jax.random.key(1), 4)
-  states, selections = unlearn_many(top_k, SWEEP, plain_task, keys, **HOW)
+@pytest.fixture(scope='module')
+def keys():
+  return jax.random.split(jax.random.key(1), 4)
+
+
+@pytest.fixture(scope='module')
+def each(plain_task, keys):
+  """What each setting comes to by itself, a step a call."""
+  found = []
   for number, key in enumerate(keys):
     method = top_k(jax.tree.map(lambda x, n=number: x[n].item(), SWEEP))
     *_, (state, _) = unlearn(method, plain_task, key, **HOW)
+    found.append(state.variables)
+  return found
+
+
+def test_many_settings_are_each_an_unlearning(each, keys, backend, plain_task):
+  states, selections = unlearn_many(top_k, SWEEP, plain_task, keys, **HOW)
+  for number, variables in enumerate(each):
     chex.assert_trees_all_close(
-      one(states.variables, number), state.variables, rtol=1e-4, atol=1e-6
+      one(states.variables, number), variables, rtol=1e-4, atol=1e-6
     )
   counts = [
     sum(int(x.sum()) for x in jax.tree.leaves(one(selections.mask, number)))
