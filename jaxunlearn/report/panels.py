@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jaxunlearn.report.cells import Cell, Statistic, names
 from jaxunlearn.report.paper_words import percent
 
@@ -112,25 +114,31 @@ def line(
   label: str,
   **look: Any,
 ) -> None:
-  """Draws means against x, and a band of ± a deviation where there is one."""
+  """Draws means against x, and ± a deviation: a band, or bars.
+
+  Bars where some points have none, since a band would narrow towards these as
+  if theirs were 0.
+  """
   xs = list(points)
   means = [found.mean for found in points.values()]
   look = {'markersize': 3.5, 'linewidth': 1.1} | look
   look.setdefault('markevery', max(1, math.ceil(len(xs) / 10)))
   axes.plot(xs, means, label=label, **look)
-  stds = [found.std for found in points.values()]
-  if any(stds) and len(xs) == 1:
-    axes.errorbar(
-      xs, means, stds, color=look['color'], elinewidth=0.9, zorder=0
-    )
-  elif any(stds):
+  known = [
+    (x, found.mean, found.std)
+    for x, found in points.items()
+    if found.std is not None
+  ]
+  if not known:
+    return
+  at, middle, std = map(np.array, zip(*known, strict=True))
+  if len(known) < len(xs) or len(xs) == 1:
+    bars = {'elinewidth': 0.9, 'fmt': 'none', 'zorder': 0}
+    axes.errorbar(at, middle, std, ecolor=look['color'], **bars)
+  else:
+    shade = {'alpha': 0.18, 'linewidth': 0}
     axes.fill_between(
-      xs,
-      [mean - (std or 0) for mean, std in zip(means, stds, strict=True)],
-      [mean + (std or 0) for mean, std in zip(means, stds, strict=True)],
-      color=look['color'],
-      alpha=0.18,
-      linewidth=0,
+      at, middle - std, middle + std, color=look['color'], **shade
     )
 
 

@@ -165,6 +165,19 @@ def test_at_one_ratio_strategies_stand_side_by_side(make_matrix, figure_of):
   assert [bar.get_segments()[0][0][0] for bar in bars] == places
 
 
+def test_where_some_ratios_have_one_seed_the_others_have_bars(
+  make_matrix, figure_of
+):
+  folder = make_matrix('MIXED', fractions=(0.05, 0.1, 0.2), seeds=(0, 1))
+  for run in ('resnet18-5-1', 'resnet18-20-1'):
+    (folder / 'cells' / run / 'report.json').unlink()
+  figure, _ = figure_of(sweep_figures.figure7, folder)
+  # A band would narrow to nothing where nothing is known.
+  bars = figure.axes[0].collections
+  places = [[x for (x, _), _ in bar.get_segments()] for bar in bars]
+  assert places == [[10], [10], [10]]
+
+
 def test_references_have_no_acceleration(make_matrix, figure_of):
   folder = make_matrix('DEGREE', fractions=(0.05, 0.1))
   figure, _ = figure_of(sweep_figures.figure7, folder)
