@@ -161,6 +161,9 @@ def writing(kept: str) -> Iterator[None]:
   """
   try:
     yield
+  except InputError:
+    # It has its sentence, in which the system's words may stand too.
+    raise
   except (OSError, ValueError, RuntimeError) as error:
     number = _number(error, _NO_WRITE)
     if number is None:

@@ -111,6 +111,15 @@ def test_a_disk_without_room_or_none_is_told_of_with_its_remedy(
     raise error
 
 
+def test_what_has_its_sentence_keeps_it():
+  sentence = 'w cannot be written (Read-only file system): choose another.'
+  with (
+    pytest.raises(InputError, match=r'^w cannot be written'),
+    files.writing('it is kept'),
+  ):
+    raise InputError(sentence)
+
+
 @pytest.mark.parametrize('error', [OSError(errno.ENOENT, 'x'), ValueError('x')])
 def test_another_error_is_not_of_the_disk(error):
   with pytest.raises(type(error), match='x'), files.writing('it is kept'):

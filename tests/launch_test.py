@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jaxunlearn import launch as launcher
+from jaxunlearn import machine
 from jaxunlearn.report import schema
 from tests.forked import Forks
 
@@ -304,7 +305,10 @@ def test_threads_of_a_write_that_failed_leave_no_traceback(capsys):
     patched.setattr(sys, '__unraisablehook__', said.append)
     patched.setattr(sys, 'unraisablehook', None)
     patched.setattr(launcher, '_run', lambda noted: None)
+    # Of the process that runs the tests it would change the memory for good.
+    patched.setattr(machine, 'keep_memory', lambda: said.append('kept'))
     launcher.main([])
+    assert said.pop() == 'kept'
     other = raised(RuntimeError('a bug'))
     for one in (raised(RuntimeError('Event loop is closed')), other):
       sys.unraisablehook(one)
