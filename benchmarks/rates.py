@@ -1,0 +1,33 @@
+"""What the machine can do at most, measured."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import timing
+
+_TRIES = 5
+
+
+@functools.cache
+def matrix() -> float:
+  """Floating-point operations a second, of a large float32 matrix product."""
+  size = 2048 if jax.default_backend() == 'cpu' else 8192
+  one = jnp.ones((size, size))
+  multiply = jax.jit(lambda a, b: a @ b)
+  return 2 * size**3 / _best(lambda: multiply(one, one))
+
+
+@functools.cache
+def copy() -> float:
+  """Bytes a second, read and written, of a large copy."""
+  words = jnp.zeros(2**26)
+  add = jax.jit(lambda x: x + 1)
+  return 2 * words.nbytes / _best(lambda: add(words))
+
+
+def _best(work) -> float:
+  """The least seconds: what the machine can, not what it did beside others."""
+  timing.seconds(work)
+  return min(timing.seconds(work) for _ in range(_TRIES))

@@ -1,0 +1,111 @@
+"""Exact Top-K masks, from a tree of gradients to a tree of masks."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from benchmarks import rates, timing
+from benchmarks.result import Result
+from jaxunlearn import masks, models
+
+# 32 of the bisection, one that counts what is above, one that writes.
+_PASSES = 34
+
+
+def run(quick: bool) -> Iterator[Result]:
+  """ResNet18's leaves at widths 64 and 192: 11 and 101 million scalars."""
+  rounds = 2 if quick else 7
+  taken = {}
+  for width in (4, 8) if quick else (64, 192):
+    gradient = gradient_of(width)
+    size = sum(x.size for x in gradient.values())
+    for share, k in (('45', 45), ('5 %', round(0.05 * size))):
+      name = f'selection/{size / 1e6:.3g} M, k = {share}'
+      ours = ours_on(gradient, k)
+      for against, theirs in theirs_on(gradient, k).items():
+        first, second = timing.pairs(ours, theirs, rounds)
+        yield Result(
+          name,
+          first,
+          against,
+          second,
+          target=1.0 if 'torch' in against else None,
+          floor=_PASSES * 4 * size / rates.copy(),
+        )
+        taken.setdefault(share, []).append((size, first))
+    yield _memory(gradient, size)
+  for share, found in taken.items():
+    (small, quick_ones), (large, slow_ones) = found[0], found[-1]
+    yield Result(
+      f'selection/growth, k = {share}',
+      slow_ones,
+      f'{large / small:.3g} x {small / 1e6:.3g} M',
+      tuple(x * large / small for x in quick_ones),
+      target=1.1,
+    )
+
+
+def gradient_of(width: int) -> dict[str, jax.Array]:
+  """Normal numbers in the shapes of a ResNet18's leaves."""
+  model = models.create('resnet18', 10, width=width)
+  image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+  like = jax.eval_shape(model.init, jax.random.key(0), image)['params']
+  rng = np.random.default_rng(0)
+  return {
+    jax.tree_util.keystr(path): jnp.asarray(
+      rng.standard_normal(leaf.shape, np.float32)
+    )
+    for path, leaf in jax.tree.leaves_with_path(like)
+  }
+
+
+def ours_on(gradient: dict, k: int) -> Callable:
+  """Selects the k entries of the largest absolute value."""
+  select = jax.jit(_select)
+  k = jnp.int32(k)
+  return lambda: select(gradient, k)
+
+
+def _select(gradient: dict, k: jax.Array) -> dict:
+  return masks.top_k(jax.tree.map(jnp.abs, gradient), k)
+
+
+def theirs_on(gradient: dict, k: int) -> dict[str, Callable]:
+  """{name: what selects the same}."""
+  arrays = [np.asarray(x) for x in gradient.values()]
+  tensors = [torch.tensor(x) for x in arrays]
+  sizes = [x.size for x in arrays]
+
+  def of_torch():
+    flat = torch.cat([x.flatten() for x in tensors]).abs_()
+    mask = torch.zeros(flat.shape, dtype=torch.bool)
+    mask[torch.topk(flat, k, sorted=False).indices] = True
+    return [
+      m.view(x.shape) for m, x in zip(mask.split(sizes), tensors, strict=True)
+    ]
+
+  def of_numpy():
+    flat = np.concatenate([x.ravel() for x in arrays])
+    np.abs(flat, out=flat)
+    # Ties at the bound are all selected, so it is not exact.
+    bound = np.partition(flat, flat.size - k)[flat.size - k]
+    return [np.abs(x) >= bound for x in arrays]
+
+  return {'torch.topk': of_torch, 'numpy.partition': of_numpy}
+
+
+def _memory(gradient: dict, size: int) -> Result:
+  program = jax.jit(_select).lower(gradient, jnp.int32(45)).compile()
+  # Scores are no array of their own here, so their bits stand for them.
+  extra = program.memory_analysis().temp_size_in_bytes
+  return Result(
+    f'selection/{size / 1e6:.3g} M, extra memory',
+    (float(extra),),
+    'one copy of the scores',
+    (4.0 * size,),
+    target=1.0,
+    unit='bytes',
+  )

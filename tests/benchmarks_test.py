@@ -1,0 +1,76 @@
+"""What is timed side by side is the same work; figures are what they say."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+torch = pytest.importorskip(
+  'torch', reason='PyTorch is not installed: pip install -e ".[bench]"'
+)
+
+from benchmarks import growth, run, selection, steps  # noqa: E402
+from benchmarks.result import Result  # noqa: E402
+
+RESULT = Result('a/b', (2.0, 3.0, 8.0), 'PyTorch', (1.0, 2.0, 2.0), 1.6)
+
+
+def test_a_ratio_is_the_median_of_the_pairs():
+  assert RESULT.ratio == 2.0
+  assert RESULT._replace(ours=(2.0, 3.0, 1.0)).ratio == 1.5
+
+
+def test_a_target_is_met_up_to_it():
+  assert RESULT.met is False
+  assert RESULT._replace(target=2.0).met is True
+  assert RESULT._replace(target=None).met is None
+
+
+def test_a_line_says_all():
+  assert RESULT.line() == (
+    'a/b: 3 s · PyTorch 2 s · ratio 2.00 (1.50 to 4.00, n = 3) · '
+    'target 1.6 missed'
+  )
+
+
+def test_both_select_the_same():
+  gradient = selection.gradient_of(4)
+  ours = selection.ours_on(gradient, 100)()
+  theirs = selection.theirs_on(gradient, 100)
+  for name, other in theirs.items():
+    for mask, found in zip(ours.values(), other(), strict=True):
+      np.testing.assert_array_equal(mask, found, err_msg=name)
+
+
+@pytest.mark.parametrize('js_weight', [0.0, 0.1])
+def test_both_take_the_same_steps(js_weight):
+  ours, theirs = steps.sides(4, 8, js_weight, compiled=False)
+  for _ in range(3):
+    _, metrics = ours()
+    np.testing.assert_allclose(metrics['loss'], theirs(), rtol=1e-3)
+
+
+def test_a_square_grows_with_exponent_2():
+  found = growth.exponent('a', [(1, 1.0), (10, 100.0), (100, 10000.0)])
+  assert found.ratio == pytest.approx(2.0)
+  assert not found.met
+
+
+def test_the_command_writes_json(tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(run, '_benchmark', lambda name: lambda quick: [RESULT])
+  monkeypatch.setattr(run, '_rates', dict)
+  file = tmp_path / 'out.json'
+  run.main(['steps', '--json', str(file)])
+  assert RESULT.line() in capsys.readouterr().out
+  found = json.loads(file.read_text())
+  assert found['machine']['jax'] == jax.__version__
+  (result,) = found['results']
+  assert (result['benchmark'], result['ratio']) == ('steps', 2.0)
+
+
+def test_an_unknown_name_is_refused(capsys):
+  with pytest.raises(SystemExit) as stopped:
+    run.main(['step'])
+  assert stopped.value.code == 2
+  assert 'no benchmark step; there are selection' in capsys.readouterr().err
