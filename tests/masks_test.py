@@ -219,6 +219,13 @@ def test_the_scores_of_a_sharded_tree_stay_where_they_are(shape, spec):
   np.testing.assert_array_equal(flat(found), oracle(scores, 20))
 
 
+def test_it_needs_about_one_copy_of_the_scores():
+  scores = tree(*(np.zeros((3, 3, 64, 64)) for _ in range(4)))
+  program = jax.jit(masks.top_k).lower(scores, jnp.int32(5)).compile()
+  size = sum(x.nbytes for x in jax.tree.leaves(scores))
+  assert program.memory_analysis().temp_size_in_bytes < 1.2 * size
+
+
 def test_random_k_takes_each_scalar_with_the_given_probability():
   params = {
     'a': jnp.zeros((300, 200)),
