@@ -28,7 +28,7 @@ def run(quick: bool) -> Iterator[Result]:
     ('statistics frozen, features kept', frozen, 0.1, True),
   ):
     ours = _epoch(own, task, steps, batch, keep)
-    first, second = timing.pairs(ours, whole, 2 if quick else 7)
+    first, second = timing.pairs(ours, whole, 2 if quick else 5)
     yield Result(
       f'last leaves/CF-{_K}, {name}',
       first,

@@ -17,6 +17,7 @@ class Result(NamedTuple):
     floor: what the machine would need at its measured rates, in `unit`; None
       where there is no such bound.
     note: what else to know, in words.
+    points: (size, seconds) that it was made from, if any.
   """
 
   name: str
@@ -27,6 +28,7 @@ class Result(NamedTuple):
   unit: str = 's'
   floor: float | None = None
   note: str = ''
+  points: tuple[tuple[float, float], ...] = ()
 
   @property
   def ratios(self) -> list[float]:
