@@ -165,6 +165,11 @@ def _row(name: str, own: dict[str, Any], shared: Mapping[str, Any]) -> Row:
     method = _method(recipe, tuple((key, settings[key]) for key in defaults))
   except (TypeError, ValueError) as error:
     raise InputError(f'{where}: {error}') from error
+  if settings.get('over') == 'layers' and not said:
+    raise InputError(
+      f'{where} counts layers, where the paper counts leaves: say so in its '
+      f'name, such as {name}_layers.'
+    )
   return Row(name, recipe, method, settings)
 
 

@@ -226,6 +226,12 @@ def test_it_needs_about_one_copy_of_the_scores():
   assert program.memory_analysis().temp_size_in_bytes < 1.2 * size
 
 
+def test_random_k_draws_each_leaf_anew():
+  params = {str(i): jnp.zeros((8, 8)) for i in range(300)}
+  mask = masks.random_k(jax.random.key(0), params, 0.5)
+  assert len({np.asarray(leaf).tobytes() for leaf in mask.values()}) == 300
+
+
 def test_random_k_takes_each_scalar_with_the_given_probability():
   params = {
     'a': jnp.zeros((300, 200)),

@@ -75,7 +75,7 @@ def test_the_original_against_itself_has_exactly_0(finished):
   assert report['models']['original']['probes']['spd_gan']['degree'] == 0
 
 
-def test_the_references_are_there_and_forgot_as_they_should(finished):
+def test_the_references_are_there_and_each_is_another_model(finished):
   workdir, report, _ = finished
   models = report['models']
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()

@@ -112,6 +112,13 @@ def test_a_row_counts_what_its_name_says(name):
   assert rows.rows(config(recipes={name: {'name': 'random_k'}}))
 
 
+def test_a_row_that_counts_layers_is_named_so():
+  row = {'name': 'cf_k', 'over': 'layers'}
+  with pytest.raises(InputError, match='such as cf_5_layers'):
+    rows.rows(config(recipes={'cf_5': row}))
+  assert rows.rows(config(recipes={'cf_5_layers': row}))
+
+
 def test_a_row_that_is_no_table_is_refused():
   with pytest.raises(InputError, match=r'recipes\.row must be a dict'):
     rows.rows(config(recipes={'row': 5}))

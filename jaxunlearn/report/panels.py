@@ -147,7 +147,7 @@ def caption(cells: Sequence[Cell]) -> str:
   done = [cell for cell in cells if cell.done]
   data = {cell.report['request']['dataset'] for cell in done}
   devices = {cell.report['environment']['device'] for cell in done}
-  sizes = {c.network: c.report['request']['num_train'] for c in done}
+  sizes = {c.network: f'{c.report["request"]["num_train"]:,}' for c in done}
   seeds = _seeds(done)
   n = _each(seeds)
   return ', '.join(
@@ -157,7 +157,7 @@ def caption(cells: Sequence[Cell]) -> str:
       *(short(device, 26) for device in sorted(devices)),
       f'n = {n} seed{"" if n.split()[-1] == "1" else "s"}',
       # Drawn where there are at least two.
-      *(['± one standard deviation'] if max(seeds.values()) > 1 else []),
+      *(['± one standard deviation'] if set(seeds.values()) != {'1'} else []),
     )
   )
 
@@ -230,20 +230,26 @@ def short(name: str, length: int = 22) -> str:
   return name.replace('$', r'\$')
 
 
-def _seeds(cells: Sequence[Cell]) -> dict[str, int]:
-  """How many seeds each network has at each ratio; of its rows the fewest."""
+def _seeds(cells: Sequence[Cell]) -> dict[str, str]:
+  """How many seeds each network has at each ratio, by row: `3`, `2 to 3`."""
   found: dict[str, dict[str, set[str]]] = {}
   for cell in cells:
     rows = found.setdefault(f'{cell.network} at {percent(cell.fraction)}', {})
     rows.setdefault(cell.row, set()).add(cell.seed)
-  return {place: min(map(len, rows.values())) for place, rows in found.items()}
+  counts = {
+    place: set(map(len, rows.values())) for place, rows in found.items()
+  }
+  return {
+    place: ' to '.join(map(str, sorted({min(n), max(n)})))
+    for place, n in counts.items()
+  }
 
 
-def _each(numbers: Mapping[str, int]) -> str:
+def _each(numbers: Mapping[str, str]) -> str:
   """`3`; or `3 (vgg19 at 10 %), else 1`, the most frequent last."""
   groups = {number: [] for number in numbers.values()}
   for name, number in numbers.items():
     groups[number].append(name)
   *few, (rest, _) = sorted(groups.items(), key=lambda group: len(group[1]))
-  parts = [f'{n:,} ({names(places)})' for n, places in few]
-  return ', '.join([*parts, f'{"else " if parts else ""}{rest:,}'])
+  parts = [f'{n} ({names(places)})' for n, places in few]
+  return ', '.join([*parts, f'{"else " if parts else ""}{rest}'])

@@ -48,6 +48,7 @@ _COLUMNS: Columns = (
 
 _GAN = 'probes.spd_gan.'
 _DEGREE_COLUMNS: Columns = (
+  ('acc forget', 'accuracy_forget', 'accuracy.forget', _rate),
   ('degree', 'degree', f'{_GAN}degree', _rate),
   ('acc before', 'accuracy_before', f'{_GAN}accuracy_before', _rate),
   ('acc original', 'accuracy_original', f'{_GAN}accuracy_original', _rate),
@@ -149,11 +150,12 @@ def degrees(matrix: Matrix) -> Grid:
   return Grid(
     'degrees',
     'Unlearning degree',
-    'Eq. 14, in points, with the accuracy on forget, in per cent, of the model '
-    'that each is held against (the original, unless said) before and after '
-    'the noise, which should leave it as it was, and of the judged model after '
-    'it; the noise: L2 (mean) and L∞ (largest) in pixels of [0, 1], PSNR in '
-    'dB, SSIM; mean ± standard deviation over n seeds.',
+    'Accuracy on forget, in per cent, and the degree, Eq. 14, in points; the '
+    'accuracy there of the model that each is held against (the original, '
+    'unless said) before and after the noise, which should leave it as it was, '
+    'and of the judged model after it; the noise: L2 (mean) and L∞ (largest) '
+    'in pixels of [0, 1], PSNR in dB, SSIM; mean ± standard deviation over n '
+    'seeds.',
     [
       *('network', 'forget', 'model'),
       *(name for name, *_ in _DEGREE_COLUMNS),

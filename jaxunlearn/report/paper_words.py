@@ -21,6 +21,7 @@ __all__ = [
   'devices',
   'failed_lately',
   'forgot',
+  'idle',
   'is_reference',
   'lacking',
   'mislabelled',
@@ -40,6 +41,9 @@ _FORGOT_NOTHING = {
   'retrain': 'differs from the first retraining by chance alone',
 }
 
+# The least forgetting rate of a model that is said to have forgotten.
+_FORGETTING = 0.01
+
 # What gives a degree its meaning, besides the original, and how to have it.
 _REFERENCES = {
   'retrained': "the retrained model (config.reference = 'retrain')",
@@ -50,17 +54,37 @@ _REFERENCES = {
 }
 
 
-def forgot(row: str, recipe: str) -> bool:
-  """Whether a model was made to forget; the retrained was."""
+def idle(recipe: str) -> str:
+  """Why models of a recipe are no examples of forgetting, as a predicate."""
+  return _FORGOT_NOTHING[recipe]
+
+
+def forgot(row: str, recipe: str, rate: float | None = None) -> bool:
+  """Whether a model was made to forget, as the retrained was, and did.
+
+  Args:
+    row: its name.
+    recipe: what made it.
+    rate: its forgetting rate; None where it is not known.
+  """
   known = (*_FORGOT_NOTHING, 'original')
-  return row == 'retrained' or recipe not in known
+  made = row == 'retrained' or recipe not in known
+  return made and (rate is None or rate >= _FORGETTING)
 
 
 def undecided(
-  degrees: Mapping[str, float], recipes: Mapping[str, str]
+  degrees: Mapping[str, float],
+  recipes: Mapping[str, str],
+  rates: Mapping[str, float | None],
 ) -> dict[str, list[str]]:
-  """{row that forgot nothing: those that forgot and have no higher degree}."""
-  idle = [
+  """{row that forgot nothing: those that forgot and have no higher degree}.
+
+  Args:
+    degrees: by row.
+    recipes: of the same rows.
+    rates: their forgetting rates.
+  """
+  idlers = [
     row
     for row in degrees
     if recipes[row] in _FORGOT_NOTHING and row != 'retrained'
@@ -69,9 +93,10 @@ def undecided(
     row: [
       other
       for other in degrees
-      if forgot(other, recipes[other]) and degrees[other] <= degrees[row]
+      if forgot(other, recipes[other], rates[other])
+      and degrees[other] <= degrees[row]
     ]
-    for row in idle
+    for row in idlers
   }
   return {row: beaten for row, beaten in found.items() if beaten}
 
@@ -188,10 +213,14 @@ def degrees(cells: Sequence[Cell]) -> list[str]:
         if (statistic := measure(take(place, row=row), DEGREE))
       }
       recipes = {cell.row: cell.recipe for cell in place}
-      for row, beaten in undecided(found, recipes).items():
+      known = {
+        row: measure(take(place, row=row), 'forgetting_rate') for row in found
+      }
+      rates = {row: x.mean if x else None for row, x in known.items()}
+      for row, beaten in undecided(found, recipes, rates).items():
         others = [f'{other} ({100 * found[other]:.2f})' for other in beaten]
         sentences.append(
-          f'{row} {_FORGOT_NOTHING[recipes[row]]}, and yet its degree on '
+          f'{row} {idle(recipes[row])}, and yet its degree on '
           f'{network} at {percent(fraction)}, {100 * found[row]:.2f} points, '
           f'is as high as or higher than that of {names(others)}: there the '
           'degree does not tell who forgot.'

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from jaxunlearn.report import run_words
 from jaxunlearn.report.paper_words import (
+  idle,
   lacking,
   missing_references,
   undecided,
@@ -143,7 +144,9 @@ def _degrees(report: Mapping) -> Iterator[str]:
     for name, values in report['models'].items()
     if values['probes'].get('spd_gan', {}).get('degree') is not None
   }
-  recipes = {name: row['recipe'] for name, row in report['models'].items()}
+  models = report['models']
+  recipes = {name: row['recipe'] for name, row in models.items()}
+  rates = {name: row['forgetting_rate'] for name, row in models.items()}
   # What failed is told as such.
   there = {
     name: recipes[name]
@@ -152,10 +155,10 @@ def _degrees(report: Mapping) -> Iterator[str]:
   }
   if found and (missing := missing_references(there)):
     yield lacking(missing)
-  for name, beaten in undecided(found, recipes).items():
+  for name, beaten in undecided(found, recipes, rates).items():
     yield (
-      f'{name} forgot no more than what it is held against, and yet its '
-      f'degree ({_points(found[name])}) is as high as or higher than that of '
+      f'{name} {idle(recipes[name])}, and yet its degree '
+      f'({_points(found[name])}) is as high as or higher than that of '
       f'{_list({other: _points(found[other]) for other in beaten})}: there the '
       'degree does not tell who forgot.'
     )

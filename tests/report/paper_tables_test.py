@@ -173,13 +173,13 @@ def test_degrees_stand_beside_what_one_needs_to_read_them(make_matrix):
   folder = make_matrix('DEGREE', fractions=(0.1,))
   grid = paper_tables.degrees(matrix.read(folder))
   assert grid.headers[3:] == [
-    *('degree', 'acc before', 'acc original', 'acc judged'),
+    *('acc forget', 'degree', 'acc before', 'acc original', 'acc judged'),
     *('L2', 'L∞', 'PSNR', 'SSIM', 'n'),
   ]
   found = {line[2]: line[3:] for line in lines(grid)}
-  assert found['original'][0] == '0.00'
-  assert found['original'][6] == '–'
-  assert found['retrained'] == [
+  assert found['original'][1] == '0.00'
+  assert found['original'][7] == '–'
+  assert found['retrained'][1:] == [
     *('42.00', '99.98', '98.00', '56.00', '1.50', '0.200', '31.40', '0.930'),
     '1',
   ]

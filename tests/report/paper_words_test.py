@@ -102,6 +102,25 @@ def test_a_degree_that_forgetting_nothing_reaches_is_told(
   assert 'random_k' not in sentence
 
 
+def test_what_forgot_nothing_is_not_beaten(make_matrix, matrices):
+  folder = make_matrix('DEGREE')
+  degrees = {'cf_10_leaves': 0.0, 'top_k': 0.1, 'finetune_all': 0.2}
+  put_degrees(matrices, folder, 'resnet18-10-0', **degrees)
+
+  def keep(report):
+    report['models']['cf_10_leaves']['forgetting_rate'] = 0.0
+
+  assert any('cf_10' in x for x in paper_words.degrees(_cells(folder)))
+  matrices.change(folder, 'resnet18-10-0', keep)
+  found = paper_words.degrees(_cells(folder))
+  assert any('top_k' in x for x in found)
+  assert not any('cf_10' in x for x in found)
+
+
+def _cells(folder):
+  return matrix.read(folder).cells
+
+
 def test_a_degree_that_chance_reaches_is_told(make_matrix, matrices):
   folder = make_matrix('DEGREE')
   put_degrees(

@@ -128,7 +128,7 @@ def test_figure_7_says_how_many_seeds_are_shown(
       lambda r: r['models']['top_k'].update(acceleration=None),
     )
   figure, (note, _) = figure_of(sweep_figures.figure7, folder)
-  assert 'n = 1 seed' in figure.get_suptitle()
+  assert 'n = 1 to 3 seeds' in figure.get_suptitle()
   assert 'top_k (resnet18 at 10 %, 2 of 3 seeds)' in note
 
 

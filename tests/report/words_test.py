@@ -185,12 +185,14 @@ def test_what_was_not_measured_breaks_nothing(report):
 def test_a_degree_that_does_not_tell_who_forgot_is_said(report):
   models = report['models']
   models['all'] = {**models['finetune'], 'recipe': 'finetune_all'}
-  for name, degree in (('top_k', 0.5), ('random_k_eps-2', 0.7), ('all', 0.6)):
+  models['kept'] = {**models['top_k'], 'forgetting_rate': 0.0}
+  degrees = {'top_k': 0.5, 'random_k_eps-2': 0.7, 'all': 0.6, 'kept': 0.0}
+  for name, degree in degrees.items():
     models[name]['probes'] = {'spd_gan': {'degree': degree}}
   sentence = said(report, 'degree does not tell')
-  assert sentence.startswith('all forgot no more')
+  assert sentence.startswith('all was fine-tuned on all data and so forgot')
   assert '(60.00 points)' in sentence and 'top_k (50.00 points)' in sentence
-  assert 'random_k' not in sentence
+  assert 'random_k' not in sentence and 'kept' not in sentence
   models['all']['probes']['spd_gan']['degree'] = 0.4
   assert not said(report, 'degree does not tell')
   assert 'hold a few of the forgotten images' in ' '.join(words.remarks(report))
