@@ -126,7 +126,11 @@ def _small():
 
 
 def _memory(quick: bool) -> Iterator[Result]:
-  """Bytes of a step, predicted from one small one; see docs/performance.md."""
+  """Bytes of a step, predicted from a small one.
+
+  28 bytes a parameter: itself and the two moments of Adam, before and after,
+  and its gradient; and so many for each example and channel of width.
+  """
   (width, batch), others = (16, 32), ((16, 128), (64, 32), (64, 128))
   if quick:
     (width, batch), others = (4, 4), ((4, 8),)
