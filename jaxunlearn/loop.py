@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxunlearn.data import batches
 from jaxunlearn.step import Metrics, Step
-from jaxunlearn.types import Array, Batch, Resident, Source, State
+from jaxunlearn.types import Array, Resident, Source, State, as_pytree
 
 __all__ = ['run', 'run_many', 'steps_per_call']
 
@@ -27,13 +27,15 @@ def run(
   """Takes steps until `num_steps` are taken, counting those of the state.
 
   Args:
-    step: as `make_step` gives it.
+    step: as `make_step` gives it; or a `jax.tree_util.Partial` of such with
+      its first arguments, which are then data of what is compiled.
     state: may have taken steps before; the batches go on where it was.
     sources: {split: Source}; the first leads, see `batches.schedule`.
     key: of the shuffling.
     num_steps: steps in all.
     batch_size: examples in a step.
-    teachers: as `step` takes them.
+    teachers: {split: {name: logits [n, classes]}} of all n examples; a step
+      gets those of its batch, so that what is compiled does not depend on n.
 
   Yields:
     (state, metrics) after each XLA call; the metrics are means over its steps.
@@ -149,6 +151,7 @@ def _run(
   """Takes the steps that an epoch's schedule, by its number, says."""
   if batch_size < 1:
     raise ValueError(f'a batch needs at least one example, not {batch_size}.')
+  step = as_pytree(step)
   size = len(next(iter(sources.values())))
   epoch_steps = batches.steps_per_epoch(size, batch_size)
   resident = all(isinstance(s, Resident) for s in sources.values())
@@ -162,8 +165,9 @@ def _run(
       if take > 1:
         state, metrics = _many_steps(step, state, sources, now, teachers)
       else:
-        batch = {k: _take(sources[k], v[0]) for k, v in now.items()}
-        state, metrics = _one_step(step, state, batch, teachers)
+        now = {split: positions[0] for split, positions in now.items()}
+        read = _read(sources, teachers, now)
+        state, metrics = _one_step(step, state, *read)
       first, done = first + take, done + take
       yield state, metrics
 
@@ -181,24 +185,36 @@ def _stack(states: Sequence[State]) -> State:
 # One object for one step, as in `make_step`.
 @functools.lru_cache(maxsize=64)
 def _side_by_side(step: Step) -> Step:
-  return jax.vmap(step, in_axes=(0, 0, None))
+  return jax.vmap(step)
 
 
-def _take(source: Source, positions: Array) -> Batch:
-  """The examples, and where they are: a source need not say."""
-  return {'index': positions, **source.take(positions)}
+def _read(sources: Mapping[str, Source], teachers, positions):
+  """The examples at positions, of each split, and what teachers say of them.
+
+  Where they are is among them: a source need not say.
+  """
+  batches = {
+    split: {'index': where, **sources[split].take(where)}
+    for split, where in positions.items()
+  }
+  said = {
+    split: {name: logits[positions[split]] for name, logits in each.items()}
+    for split, each in teachers.items()
+  }
+  return batches, said
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _one_step(step: Step, state: State, batch, teachers):
-  return step(state, batch, teachers)
+@jax.jit
+def _one_step(step: jax.tree_util.Partial, state: State, batches, teachers):
+  return step(state, batches, teachers)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _many_steps(step: Step, state: State, sources, positions, teachers):
+@jax.jit
+def _many_steps(
+  step: jax.tree_util.Partial, state: State, sources, positions, teachers
+):
   def body(state: State, now):
-    batch = {split: _take(sources[split], now[split]) for split in now}
-    return step(state, batch, teachers)
+    return step(state, *_read(sources, teachers, now))
 
   state, metrics = jax.lax.scan(body, state, positions)
   return state, jax.tree.map(lambda x: x.mean(axis=0), metrics)

@@ -56,8 +56,7 @@ def make_step(
 
   Returns:
     (state, batches, teachers) -> (state, metrics), for batches {split: Batch}
-    and teachers {split: {name: logits [n, classes]}} of all n examples; where
-    a split has teachers, its batch needs `index`.
+    and what teachers say of them, {split: {name: logits [batch, classes]}}.
   """
   tx = optim.train_only(tx)
   passes = _passes(objective, updates)
@@ -83,10 +82,7 @@ def make_step(
           image = augment(key_augment, image)
         logits, after = model.apply(variables, image, train, key_dropout)
         updated = after if train else updated
-        known = {
-          k: v[batch['index']] for k, v in teachers.get(split, {}).items()
-        }
-        context = Context(known, key_loss, state.step)
+        context = Context(teachers.get(split, {}), key_loss, state.step)
         for term in terms:
           value = term.loss(logits, label, context).mean()
           total += term.weight_at(state.step) * value

@@ -25,6 +25,7 @@ __all__ = [
   'State',
   'Task',
   'Variables',
+  'as_pytree',
   'as_source',
   'traced',
   'with_sources',
@@ -197,6 +198,13 @@ class Task(NamedTuple):
   original: Variables
   forget: Source | Batch
   retain: Source | Batch
+
+
+def as_pytree(function: Callable) -> jax.tree_util.Partial:
+  """The function itself, or a plain one as a pytree without leaves."""
+  if isinstance(function, jax.tree_util.Partial):
+    return function
+  return jax.tree_util.Partial(function)
 
 
 def traced(x: Any) -> bool:

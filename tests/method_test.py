@@ -220,6 +220,16 @@ def test_methods_that_differ_in_their_selection_compile_one_step(plain_task):
   assert loop._one_step._cache_size() == before + 1
 
 
+def test_requests_of_two_sizes_compile_one_step(plain_task):
+  forget = as_source(plain_task.forget)
+  recipe = recipes.finetune(js_weight=0.5, learning_rate=0.0345)
+  before = loop._one_step._cache_size()
+  for size in (len(forget), len(forget) - 3):
+    task = plain_task._replace(forget=as_source(forget.take(range(size))))
+    list(steps(recipe, task, 1))
+  assert loop._one_step._cache_size() == before + 1
+
+
 def test_a_second_epoch_compiles_nothing(plain_task):
   clock = Clock()
   epoch = max(1, len(as_source(plain_task.retain)) // 4)

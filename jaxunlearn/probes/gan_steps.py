@@ -11,9 +11,17 @@ from jaxunlearn.losses import cross_entropy
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import generator
 from jaxunlearn.probes.generator import Generator
-from jaxunlearn.probes.judges import Judge, as_pytree
+from jaxunlearn.probes.judges import Judge
 from jaxunlearn.train import run
-from jaxunlearn.types import Array, Batch, Params, Source, State, as_source
+from jaxunlearn.types import (
+  Array,
+  Batch,
+  Params,
+  Source,
+  State,
+  as_pytree,
+  as_source,
+)
 
 __all__ = ['begin', 'steps']
 
@@ -82,24 +90,28 @@ def steps(
     raise ValueError(
       f'max_noise, in pixels of [0, 1], is above 0, not {max_noise}.'
     )
+  step = _Step(Generator(width), eta, max_noise, learning_rate)
+  judges = {
+    'original': as_pytree(original_fn),
+    'judged': as_pytree(unlearned_fn),
+  }
   yield from run(
-    _Step(Generator(width), eta, max_noise, learning_rate),
+    # The judges are data of each step, and no part of its state.
+    jax.tree_util.Partial(step, judges),
     state,
     {'forget': as_source(forget)},
     jax.random.split(key, 3)[1],
     num_steps=num_steps,
     batch_size=batch_size,
-    # Handed to each step as they are, and no part of its state.
-    teachers={
-      'original': as_pytree(original_fn),
-      'judged': as_pytree(unlearned_fn),
-    },
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Step:
-  """A step as `run` takes it; equal settings share a compiled program."""
+  """What `run` takes as a step, once the judges are given.
+
+  Equal settings share a compiled program.
+  """
 
   generator: Generator
   eta: float
@@ -111,8 +123,13 @@ class _Step:
     return optax.adam(self.learning_rate)
 
   def __call__(
-    self, state: State, batches: Mapping[str, Batch], judges: Mapping
+    self,
+    judges: Mapping[str, Judge],
+    state: State,
+    batches: Mapping[str, Batch],
+    teachers: Mapping,
   ) -> tuple[State, dict[str, Array]]:
+    del teachers  # The loss asks the judges, about images under noise.
     label = batches['forget']['label']
     image = to_float(batches['forget']['image'])
     params = state.variables['params']

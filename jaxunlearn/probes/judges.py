@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxunlearn.types import Array, Model, Variables
 
-__all__ = ['Judge', 'as_pytree', 'hits', 'judge']
+__all__ = ['Judge', 'hits', 'judge']
 
 Judge = Callable[[Array], Array]
 """Images [n, h, w, c], float in [0, 1], to logits [n, classes], in eval mode.
@@ -32,13 +32,6 @@ def judge(model: Model, variables: Variables) -> Judge:
   """
   apply = jax.tree_util.Partial(model.apply)
   return jax.tree_util.Partial(_logits, apply, variables)
-
-
-def as_pytree(function: Judge) -> jax.tree_util.Partial:
-  """The judge itself, or a plain function as a pytree without leaves."""
-  if isinstance(function, jax.tree_util.Partial):
-    return function
-  return jax.tree_util.Partial(function)
 
 
 @jax.jit

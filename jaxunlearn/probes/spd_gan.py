@@ -23,13 +23,14 @@ from jaxunlearn.metrics import images as image_metrics
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import generator
 from jaxunlearn.probes.gan_steps import begin, steps
-from jaxunlearn.probes.judges import Judge, as_pytree, hits, judge
+from jaxunlearn.probes.judges import Judge, hits, judge
 from jaxunlearn.types import (
   Array,
   Batch,
   Source,
   State,
   Variables,
+  as_pytree,
   as_source,
 )
 
