@@ -3,11 +3,12 @@
   python -m jaxunlearn.launch --config=configs/paper/degree.py:small \
       --config.data.dir=DIR
 
-The references: the retrained model and the original itself, which every run
-has; one more retraining, held against the first; and the original fine-tuned on
-all data, which forgot nothing. `:full` is the paper's size and wants an
-accelerator. The generator's steps, width and learning rate are not printed.
-With the --workdir of `table2.py` nothing that both need is trained again.
+Besides the paper's strategies, the controls of `table2.py`. The references: the
+retrained model and the original itself, which every run has; one more
+retraining, held against the first; and the original fine-tuned on all data,
+which forgot nothing. `:full` is the paper's size and wants an accelerator. The
+generator's steps, width and learning rate are not printed. With the --workdir
+of `table2.py` nothing that both need is trained again.
 In that workdir `:small` took about 2.6 hours more on one core of two CPU cores,
 with the other one busy.
 """
@@ -24,6 +25,7 @@ def get_config(size: str = settings.FULL) -> ConfigDict:
   config.recipes = common.rows(
     {
       **settings.strategies(),
+      **settings.controls(),
       'retrained_again': {'name': 'retrain'},
       'finetune_all': {'name': 'finetune_all'},
     }

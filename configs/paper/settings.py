@@ -134,3 +134,15 @@ def strategies() -> dict[str, dict]:
     'cf_5_leaves': last('cf_k', 5),
     'cf_10_leaves': last('cf_k', 10),
   }
+
+
+def controls() -> dict[str, dict]:
+  """What the paper does not have.
+
+  Fine-tuning alone, Top-K without the JS term, and K = 45 read as scalars.
+  """
+  return {
+    'finetune': {'name': 'finetune', 'js_weight': 0.1},
+    'top_k_js0': top_k(45, js_weight=0.0),
+    'top_k_scalars': top_k(45, 'scalars'),
+  }

@@ -20,14 +20,7 @@ from configs.paper import settings
 def get_config(size: str = settings.FULL) -> ConfigDict:
   """ResNet18 at four ratios, three seeds at 10 %."""
   config = settings.base(size)
-  config.recipes = common.rows(
-    {
-      **settings.strategies(),
-      'finetune': {'name': 'finetune', 'js_weight': 0.1},
-      'top_k_js0': settings.top_k(45, js_weight=0.0),
-      'top_k_scalars': settings.top_k(45, 'scalars'),
-    }
-  )
+  config.recipes = common.rows({**settings.strategies(), **settings.controls()})
   config.matrix = settings.matrix(size, ['resnet18'])
   config.paper = ('table1', 'table2')
   return config.lock()
