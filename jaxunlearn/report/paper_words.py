@@ -79,6 +79,8 @@ def undecided(
 ) -> dict[str, list[str]]:
   """{row that forgot nothing: those that forgot and have no higher degree}.
 
+  Fine-tuning alone may forget; it is held against those that forgot more.
+
   Args:
     degrees: by row.
     recipes: of the same rows.
@@ -95,10 +97,16 @@ def undecided(
       for other in degrees
       if forgot(other, recipes[other], rates[other])
       and degrees[other] <= degrees[row]
+      and (recipes[row] != 'finetune' or _more(rates[other], rates[row]))
     ]
     for row in idlers
   }
   return {row: beaten for row, beaten in found.items() if beaten}
+
+
+def _more(rate: float | None, other: float | None) -> bool:
+  """Whether a forgetting rate is above another; so if one is not known."""
+  return rate is None or other is None or rate > other
 
 
 def missing_references(recipes: Mapping[str, str]) -> tuple[str, ...]:

@@ -200,6 +200,16 @@ def test_a_degree_that_does_not_tell_who_forgot_is_said(report):
   assert not said(report, 'degree does not tell')
 
 
+def test_fine_tuning_that_forgot_more_may_have_the_higher_degree(report):
+  models = report['models']
+  for name, degree in {'finetune': 0.3, 'top_k': 0.2}.items():
+    models[name]['probes'] = {'spd_gan': {'degree': degree}}
+  for rate, told in ((0.1, True), (0.4, False), (None, True)):
+    models['finetune']['forgetting_rate'] = rate
+    models['top_k']['forgetting_rate'] = 0.2
+    assert bool(said(report, 'finetune was fine-tuned alone')) == told
+
+
 def test_degrees_without_their_references_say_which_and_how_to_add_them(report):
   models = report['models']
   assert not said(report, 'degrees')
