@@ -79,6 +79,8 @@ def _courses(
   figure, grid = panels.canvas(lines, columns, height, sharex=True, sharey=True)
   rows = distinct(cells, 'row')
   for (network, fraction), axes in zip(places, grid, strict=False):
+    if not take(cells, network=network, fraction=fraction):
+      panels.empty(axes, 'not run')
     for i, row in enumerate(rows):
       ours = take(cells, network=network, fraction=fraction, row=row)
       for j, split in enumerate(splits):

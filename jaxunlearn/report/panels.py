@@ -25,6 +25,7 @@ __all__ = [
   'canvas',
   'caption',
   'edge',
+  'empty',
   'finish',
   'line',
   'save',
@@ -213,6 +214,19 @@ def edge(
   for axes in grid[max(0, count - columns) : count]:
     axes.tick_params(labelbottom=True)
     axes.set_xlabel(label, fontsize=SMALL + 1)
+
+
+def empty(axes: matplotlib.axes.Axes, why: str) -> None:
+  """Says in a panel without lines why it has none."""
+  axes.text(
+    0.5,
+    0.5,
+    why,
+    transform=axes.transAxes,
+    ha='center',
+    fontsize=SMALL,
+    color=GREY,
+  )
 
 
 def save(figure: matplotlib.figure.Figure, path: Path) -> None:

@@ -74,9 +74,11 @@ def figure5(matrix: Matrix, path: Path) -> list[str] | None:
         _star(axes, [best], [points[best].mean], look['color'])
     # Last, and empty: the legend's example, which is no line's.
     _star(axes, [], [], 'white', 'largest of its line')
+    # Room for the star of the highest.
+    axes.margins(y=0.12)
     axes.set_title(f'{percent(fraction)} forgotten', fontsize=SMALL, pad=3)
   _square_roots(grid, {_k(cell, o) for cell in cells for o in _READINGS})
-  panels.edge(grid, len(ratios), columns, 'K')
+  panels.edge(grid, len(ratios), columns, 'K, by its square root')
   figure.supylabel('acc(retain) − acc(forget), points', fontsize=SMALL + 1)
   panels.finish(figure, panels.caption(cells), path)
   if not left_out:
@@ -116,6 +118,8 @@ def figure7(matrix: Matrix, path: Path) -> list[str] | None:
         panels.line(
           axes, points, panels.short(row), markevery=1, **panels.style(i)
         )
+    if not take(cells, network=network):
+      panels.empty(axes, 'they or the retrained\ndid not converge')
     axes.axhline(
       1, color=panels.GREY, linestyle=':', linewidth=1, label='retraining'
     )

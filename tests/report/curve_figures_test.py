@@ -99,6 +99,8 @@ def test_figure_8_is_a_grid_of_networks_and_ratios(
   assert list(lines(before)) == ['top_k', 'random_k', 'random_top_k']
   # A run that is missing leaves its panel empty, in its place.
   assert last.get_title() == 'googlenet, 20 %' and not lines(last)['top_k'][0]
+  assert [x.get_text() for x in last.texts] == ['not run']
+  assert not before.texts
   legible(figure)
 
 

@@ -197,3 +197,19 @@ def test_where_nothing_converged_nothing_is_drawn(
   matrices.change(folder, 'resnet18-10-0', put)
   assert figure_of(sweep_figures.figure7, folder)[1] is None
   assert take(matrix.read(folder).cells, row='top_k')[0].done
+
+
+def test_a_network_of_which_nothing_converged_says_so(
+  make_matrix, matrices, figure_of, legible
+):
+  folder = make_matrix('MIXED', networks=2)
+
+  def put(report):
+    for entry in report['models'].values():
+      entry['acceleration'] = None
+
+  matrices.change(folder, 'vgg19-10-0', put)
+  figure, _ = figure_of(sweep_figures.figure7, folder)
+  there, gone = figure.axes
+  assert not there.texts and 'did not converge' in gone.texts[0].get_text()
+  legible(figure)
