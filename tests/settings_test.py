@@ -69,6 +69,17 @@ def test_the_matrices_of_the_paper_pass(config_of, size, count):
   assert set(made.paper) <= {*paper.TABLES, *paper.FIGURES}
 
 
+def test_the_sweep_over_k_takes_a_weight_of_the_js_term():
+  for argument, weight in (('small', 0.1), ('small,0', 0.0), ('full,2', 2.0)):
+    made = k_sweep.get_config(argument)
+    assert {row.js_weight for row in made.recipes.values()} == {weight}
+
+
+def test_a_weight_of_the_js_term_is_a_number():
+  with pytest.raises(ValueError, match=r'comma of :small,low, is a number'):
+    k_sweep.get_config('small,low')
+
+
 def test_the_paper_has_two_sizes():
   with pytest.raises(ValueError, match=r'takes :full or :small, not :tiny\.'):
     table2.get_config('tiny')

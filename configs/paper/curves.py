@@ -21,6 +21,8 @@ def get_config(size: str = settings.FULL) -> ConfigDict:
   config.recipes = common.rows(
     {'top_k': settings.top_k(45), 'random_k': settings.random_k()}
   )
-  config.matrix = settings.matrix(size, settings.TOP_K, (0.2,), own_k=True)
+  config.matrix = settings.matrix(
+    size, settings.TOP_K, (0.2,), own_k=('top_k',)
+  )
   config.paper = ('figure1', 'figure6')
   return config.lock()

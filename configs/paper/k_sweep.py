@@ -6,7 +6,8 @@
 Both readings of K, leaves and scalars; K = 0 is fine-tuning alone. `:full` is
 the paper's size, four ratios and 100 epochs, and wants an accelerator; `:small`
 is 10 % alone and took about 7.5 hours on one core of two CPU cores, with the
-other one busy.
+other one busy. `:small,0` and `:full,0` are the same at λ = 0, which was not
+run.
 """
 
 from ml_collections import ConfigDict
@@ -20,15 +21,16 @@ K = {
 }
 
 
-def get_config(size: str = settings.FULL) -> ConfigDict:
-  """Four networks."""
+def get_config(argument: str = settings.FULL) -> ConfigDict:
+  """Four networks; the argument is SIZE or SIZE,λ."""
+  size, how = settings.with_weight(argument)
   config = settings.base(size)
   config.reference = 'none'
   if size == settings.FULL:
     config.unlearn.epochs = 100
   config.recipes = common.rows(
     {
-      f'top_k_{k}_{over}': settings.top_k(k, over)
+      f'top_k_{k}_{over}': settings.top_k(k, over, **how)
       for over in ('leaves', 'scalars')
       for k in K[size]
       # Of K = 0 there is one reading.

@@ -28,6 +28,6 @@ def get_config(size: str = settings.FULL) -> ConfigDict:
       'random_top_k': settings.random_top_k(),
     }
   )
-  config.matrix = settings.matrix(size, settings.TOP_K, own_k=True)
+  config.matrix = settings.matrix(size, settings.TOP_K, own_k=('top_k',))
   config.paper = ('figure8',)
   return config.lock()

@@ -47,6 +47,17 @@ def base(size: str) -> ConfigDict:
   return config
 
 
+def with_weight(argument: str) -> tuple[str, dict]:
+  """A size, and the changes of rows whose λ it names: 'small', or 'small,0'."""
+  size, comma, weight = argument.partition(',')
+  try:
+    return size, {'js_weight': float(weight)} if comma else {}
+  except ValueError:
+    raise ValueError(
+      f'λ, after the comma of :{argument}, is a number, such as in :small,0.'
+    ) from None
+
+
 def cell(size: str, network: str, fraction: float, seed: int) -> dict:
   """What a cell of the matrix changes.
 
@@ -69,7 +80,7 @@ def cell(size: str, network: str, fraction: float, seed: int) -> dict:
 
 
 def matrix(
-  size: str, networks, fractions=FRACTIONS, own_k: bool = False
+  size: str, networks, fractions=FRACTIONS, own_k: tuple[str, ...] = ()
 ) -> ConfigDict:
   """{cell name: its changes}: three seeds of ResNet18 at 10 %, else one.
 
@@ -77,7 +88,7 @@ def matrix(
     size: 'full' or 'small'.
     networks: their names.
     fractions: of the training set that are forgotten.
-    own_k: gives the row `top_k` the K that Table I has for the network.
+    own_k: rows that get the K that Table I has for the network.
   """
   cells = {}
   for network in networks:
@@ -87,7 +98,8 @@ def matrix(
         name = f'{network}-{100 * fraction:g}-seed{seed}'
         cells[name] = cell(size, network, fraction, seed)
         if own_k:
-          cells[name]['recipes'] = {'top_k': {'k': TOP_K[network]}}
+          k = TOP_K[network]
+          cells[name]['recipes'] = {row: {'k': k} for row in own_k}
   return common.rows(cells)
 
 
