@@ -23,13 +23,14 @@ def pair(width: int) -> tuple[Model, Variables, torch.nn.Module]:
   variables = adapters.from_torch_state_dict(network.state_dict(), model)
   image = examples(4, 0).image
   ours, _ = jax.jit(model.apply, static_argnums=2)(variables, image, False)
+  stored = torch.from_numpy(np.array(image)).permute(0, 3, 1, 2)
   with torch.no_grad():
-    theirs = network.eval()(pixels(image))
+    theirs = network.eval()(floats(stored))
   np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
   return model, variables, network.to(memory_format=torch.channels_last)
 
 
-def pixels(image) -> torch.Tensor:
-  """uint8 [n, h, w, c] as PyTorch's networks take it, channels last."""
-  image = torch.from_numpy(np.array(image)).permute(0, 3, 1, 2)
-  return image.to(torch.float32) / 255
+def floats(image: torch.Tensor) -> torch.Tensor:
+  """uint8 [n, c, h, w] as PyTorch's networks take it, channels last."""
+  image = image.to(torch.float32, memory_format=torch.channels_last)
+  return image.div_(255)

@@ -18,6 +18,7 @@ class Result(NamedTuple):
       where there is no such bound.
     note: what else to know, in words.
     points: (size, seconds) that it was made from, if any.
+    least: of ours / theirs, for what is predicted; None: none was set.
   """
 
   name: str
@@ -29,6 +30,7 @@ class Result(NamedTuple):
   floor: float | None = None
   note: str = ''
   points: tuple[tuple[float, float], ...] = ()
+  least: float | None = None
 
   @property
   def ratios(self) -> list[float]:
@@ -43,7 +45,9 @@ class Result(NamedTuple):
   @property
   def met(self) -> bool | None:
     """Whether the target is; None where there is none."""
-    return None if self.target is None else self.ratio <= self.target
+    if self.target is None:
+      return None
+    return (self.least or -float('inf')) <= self.ratio <= self.target
 
   def to_json(self) -> dict[str, Any]:
     """All of it, and what follows from it."""
@@ -54,6 +58,7 @@ class Result(NamedTuple):
         'ours': statistics.median(self.ours),
         'theirs': statistics.median(self.theirs),
       },
+      'ratios': self.ratios,
       'ratio': self.ratio,
       'met': self.met,
     }
@@ -70,7 +75,8 @@ class Result(NamedTuple):
     ]
     if self.target is not None:
       word = 'met' if self.met else 'missed'
-      said.append(f'target {self.target:g} {word}')
+      least = '' if self.least is None else f'{self.least:.2g} to '
+      said.append(f'target {least}{self.target:g} {word}')
     if self.floor is not None:
       said.append(f'floor {self.floor:.3g} {self.unit}')
     return ' · '.join([*said, *filter(None, [self.note])])

@@ -1,8 +1,11 @@
 """The command line: python -m benchmarks.run [NAME ...] [--json FILE]."""
 
 import argparse
+import importlib
+import importlib.metadata
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +23,8 @@ _NAMES = (
   'starting',
   'growth',
 )
+# Load of a machine with nothing to do.
+_IDLE = 0.3
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,35 +50,37 @@ def main(argv: Sequence[str] | None = None) -> None:
   except ImportError:
     parser.error("PyTorch is not installed: pip install -e '.[bench]'")
   machine.keep_memory()
-  start, found = time.perf_counter(), []
+  load = os.getloadavg()
+  if load[0] > _IDLE:
+    print(f'The machine is at work (load {load[0]:.2f}): ratios will be off.')
+  record = {
+    'command': ' '.join(['python -m benchmarks.run', *sys.argv[1:]]),
+    'quick': options.quick,
+    'machine': {
+      **machine.environment(),
+      'python': platform.python_version(),
+      'numpy': importlib.metadata.version('numpy'),
+      'torch': torch.__version__,
+      'torch_threads': torch.get_num_threads(),
+      'memory_bytes': os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'),
+      'load_before': load,
+      **_rates(),
+    },
+    'results': [],
+  }
+  start = time.perf_counter()
   for name in names:
     for result in _benchmark(name)(options.quick):
       print(result.line(), flush=True)
-      found.append({'benchmark': name, **result.to_json()})
-  if options.json:
-    Path(options.json).write_text(
-      json.dumps(
-        {
-          'command': ' '.join(['python -m benchmarks.run', *sys.argv[1:]]),
-          'quick': options.quick,
-          'seconds': time.perf_counter() - start,
-          'machine': {
-            **machine.environment(),
-            'torch': torch.__version__,
-            'load': os.getloadavg(),
-            **_rates(),
-          },
-          'results': found,
-        },
-        indent=2,
-      )
-      + '\n'
-    )
+      record['results'].append({'benchmark': name, **result.to_json()})
+      record['seconds'] = time.perf_counter() - start
+      if options.json:
+        # After each, so that what comes later takes nothing away.
+        text = json.dumps(record, indent=2)
+        Path(options.json).write_text(text + '\n')
 
 
 def _benchmark(name: str):
-  import importlib
-
   if name == 'job_full':
     return importlib.import_module('benchmarks.job').run_full
   return importlib.import_module(f'benchmarks.{name}').run

@@ -1,11 +1,13 @@
 """The whole job in PyTorch: python -m benchmarks.torch_job SIZE FILE OUT.
 
 Trains, retrains, selects, perturbs, fine-tunes and compares, as the config of
-that size does, and writes what each model gets right as JSON.
+that size does; says after each epoch what the retrained and the unlearned get
+right, keeps each model, and writes what they get right as JSON.
 """
 
 import copy
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -32,19 +34,22 @@ def main(size: str, file: str, out: str) -> None:
     tuple(x[part] for x in train) for part in (order[:cut], order[cut:])
   )
   splits = {'forget': forget, 'retain': retain, 'test': test}
+  watched = {'forget': forget, 'retain': retain}
   original = _fit(train, config)
-  models = {'original': original, 'retrained': _fit(retain, config)}
+  models = {'original': original, 'retrained': _fit(retain, config, watched)}
   for name, row in config.recipes.items():
-    models[name] = _unlearn(original, forget, retain, config, row)
-  answers = {
-    name: {k: _logits(model, v[0]).argmax(-1) for k, v in splits.items()}
-    for name, model in models.items()
-  }
-  accuracy = {
-    name: {k: (said[k] == splits[k][1]).float().mean().item() for k in splits}
-    for name, said in answers.items()
-  }
-  Path(out).write_text(json.dumps(accuracy, indent=2))
+    models[name] = _unlearn(original, watched, config, row)
+  found = {}
+  for name, model in models.items():
+    answers = {k: _logits(model, v[0]) for k, v in splits.items()}
+    torch.save(model.state_dict(), Path(out).with_name(f'{name}.pt'))
+    found[name] = {k: _accuracy(answers[k], v[1]) for k, v in splits.items()}
+    if name == 'retrained':
+      reference = answers['forget']
+    if name != 'original':
+      js = torch_steps.js_divergence(answers['forget'], reference).mean()
+      found[name]['similarity'] = 1 - js.item() / math.log(2)
+  Path(out).write_text(json.dumps(found, indent=2))
 
 
 def _tensors(arrays, part: str, count: int | None):
@@ -57,7 +62,17 @@ def _pixels(image: torch.Tensor) -> torch.Tensor:
   return image.contiguous(memory_format=torch.channels_last)
 
 
-def _fit(data, config) -> torch.nn.Module:
+def _accuracy(logits: torch.Tensor, label: torch.Tensor) -> float:
+  return (logits.argmax(-1) == label).float().mean().item()
+
+
+def _watch(network, watched) -> None:
+  for image, label in watched.values():
+    _accuracy(_logits(network, image), label)
+  network.train()
+
+
+def _fit(data, config, watched=None) -> torch.nn.Module:
   network = torch_networks.ResNet18(10, config.model.width)
   network = network.to(memory_format=torch.channels_last)
   size, epochs = config.train.batch_size, config.train.epochs
@@ -73,17 +88,18 @@ def _fit(data, config) -> torch.nn.Module:
       chosen = order[number * size : (number + 1) * size]
       step(_pixels(data[0][chosen]), data[1][chosen])
       schedule.step()
+    _watch(network, watched or {})
   return network
 
 
-def _unlearn(original, forget, retain, config, row) -> torch.nn.Module:
-  network = copy.deepcopy(original)
+def _unlearn(original, watched, config, row) -> torch.nn.Module:
+  network, (forget, retain) = copy.deepcopy(original), watched.values()
   mask = _select(network, forget, retain, row)
   with torch.no_grad():
     for weight, chosen in zip(network.parameters(), mask, strict=True):
       weight.mul_(1 + row.get('factor', 0.0) * chosen)
   size = config.unlearn.batch_size
-  teacher = _logits(original, forget[0])
+  teacher = _logits(original, forget[0]) if row.js_weight else None
   optimizer = torch_steps.adam(network, config.unlearn.learning_rate)
   step = torch_steps.fine_tuning(network, optimizer, row.js_weight)
   plain = torch_steps.training(network, optimizer)
@@ -98,6 +114,7 @@ def _unlearn(original, forget, retain, config, row) -> torch.nn.Module:
       else:
         network.train()
         plain(*batch)
+    _watch(network, watched)
   return network
 
 

@@ -42,9 +42,9 @@ def fine_tuning(
 
   def step(image, label, forgotten, teacher):
     optimizer.zero_grad(set_to_none=True)
-    loss = F.cross_entropy(network.train()(image), label)
+    # First, because the pass in train mode moves the statistics.
     term = js_divergence(network.eval()(forgotten), teacher).mean()
-    loss = loss + js_weight * term
+    loss = F.cross_entropy(network.train()(image), label) + js_weight * term
     loss.backward()
     optimizer.step()
     return loss.detach()

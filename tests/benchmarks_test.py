@@ -10,7 +10,14 @@ torch = pytest.importorskip(
   'torch', reason='PyTorch is not installed: pip install -e ".[bench]"'
 )
 
-from benchmarks import growth, plot, run, selection, steps  # noqa: E402
+from benchmarks import (  # noqa: E402
+  growth,
+  plot,
+  processes,
+  run,
+  selection,
+  steps,
+)
 from benchmarks.result import Result  # noqa: E402
 
 RESULT = Result('a/b', (2.0, 3.0, 8.0), 'PyTorch', (1.0, 2.0, 2.0), 1.6)
@@ -82,3 +89,20 @@ def test_growth_is_drawn(tmp_path):
   source.write_text(json.dumps({'results': [found.to_json()]}))
   plot.main(str(source), str(target))
   assert target.read_bytes().startswith(b'\x89PNG')
+
+
+def test_what_is_predicted_has_a_least_ratio_too():
+  found = RESULT._replace(target=4.0, least=2.5)
+  assert found.met is False and found._replace(least=1.5).met is True
+  assert 'target 2.5 to 4 missed' in found.line()
+
+
+def test_the_peak_of_a_process_is_its_own():
+  held = b'x' * 2**28
+  peak = processes.run('-c', 'pass').peak
+  assert 0 < peak < len(held) / 2
+
+
+def test_a_process_that_fails_says_what_it_said():
+  with pytest.raises(RuntimeError, match='so it is'):
+    processes.run('-c', 'raise SystemExit("so it is")')
