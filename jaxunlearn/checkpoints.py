@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxunlearn import files, fingerprint, machine
-from jaxunlearn.errors import InputError, Unavailable
+from jaxunlearn.errors import Conflict, InputError, Unavailable
 from jaxunlearn.types import PyTree
 
 __all__ = ['Checkpoints', 'Saved']
@@ -78,6 +79,7 @@ class Checkpoints:
 
     Raises:
       Unavailable: one cannot be read now, though it may be whole.
+      Conflict: one is whole, and of other arrays.
     """
     steps = self._steps()
     self._keep(steps)
@@ -106,6 +108,7 @@ class Checkpoints:
     tree = jax.device_get(tree)
     content = {
       'step': step,
+      'shapes': _shapes(tree),
       'made_from': self.made_from,
       'environment': machine.environment(),
       'changes': self._changes,
@@ -122,9 +125,15 @@ class Checkpoints:
     Raises:
       InputError: it could not be written.
     """
-    writing, self._writing = self._writing, None
-    if writing is not None:
+    writing = self._writing
+    if writing is None:
+      return
+    try:
       writing.result()
+    finally:
+      # A second Ctrl-C may end the wait; what is being written is so still.
+      if writing.done():
+        self._writing = None
 
   def settle(self) -> None:
     """Waits as `wait`, where another mistake is on its way to the user."""
@@ -187,6 +196,18 @@ class Checkpoints:
     content = self._manifest(step)
     if content is None:
       return None
+    # Older ones do not say.
+    wanted, there = _shapes(like), content.get('shapes')
+    if there is not None and there != wanted:
+      name = next(
+        x for x in {**there, **wanted} if there.get(x) != wanted.get(x)
+      )
+      raise Conflict(
+        f'{name} is {wanted.get(name, "not there")} now, but in the checkpoint '
+        f'{self.path / str(step)} {there.get(name, "not there")}: go on with '
+        'the versions and settings of JAX, Flax and Optax that wrote it, or '
+        f'remove {self.path}.'
+      )
     try:
       tree = adapters.read_arrays(self.path / str(step), like)
     except Unavailable:
@@ -201,6 +222,14 @@ class Checkpoints:
       [{'step': step, 'what': changes}] if changes else []
     )
     return Saved(step, tree, content['facts'], known)
+
+
+def _shapes(tree: PyTree) -> dict[str, str]:
+  """{path of an array: its dtype and shape}."""
+  return {
+    jax.tree_util.keystr(path): f'{np.dtype(leaf.dtype)} {tuple(leaf.shape)}'
+    for path, leaf in jax.tree.leaves_with_path(tree)
+  }
 
 
 def _sha256(content: Mapping[str, Any]) -> str:

@@ -20,7 +20,12 @@ from jaxunlearn import (
   summary,
 )
 from jaxunlearn.data import sources
-from jaxunlearn.errors import Diverged, Impossible, InputError
+from jaxunlearn.errors import (
+  Diverged,
+  Impossible,
+  InputError,
+  Unavailable,
+)
 from jaxunlearn.locks import alone_in
 from jaxunlearn.problem import Load, Run, prepare
 from jaxunlearn.progress import Progress
@@ -55,7 +60,7 @@ def run(
 
   Raises:
     InputError: a mistake in the config, the data, the request, the checkpoint
-      or the workdir; training that diverged.
+      or the workdir; training that diverged; memory that is full.
     Interrupted: it was told to stop. What was done is on disk.
   """
   progress = progress or Progress()
@@ -66,7 +71,16 @@ def run(
         for part in (_make_original, _run_cell)
       )
       return matrix.run(config, workdir, progress, make, cell)
-    return _run(config, workdir, progress, noted=noted)
+    try:
+      return _run(config, workdir, progress, noted=noted)
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      raise Unavailable(
+        f'the memory of the device is full; what was finished in {workdir} is '
+        'kept: lower train.batch_size, unlearn.batch_size or model.width, or '
+        'leave it more room.'
+      ) from error
 
 
 def _run(
@@ -106,8 +120,9 @@ def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
   probing.check_made(config, run.work.path)
   run.work.history()  # Raises where it is damaged.
   run.work.tidy()
-  for stage in stages.values():
-    stage.tidy()
+  made = {'original', 'retrained', *(row.name for row in wanted)}
+  for name, stage in stages.items():
+    stage.tidy(again=name in made)
   done = [name for name, stage in stages.items() if stage.finished]
   missing = [row for row in wanted if row.name not in done]
   for row in () if go_on else missing:

@@ -13,6 +13,7 @@ from jaxunlearn.errors import InputError, Unavailable
 
 __all__ = [
   'check_fits',
+  'check_folders',
   'check_whole',
   'damaged',
   'expand',
@@ -24,14 +25,22 @@ __all__ = [
   'writing',
 ]
 
+# Of a workdir.
+_FOLDERS = (
+  *('unlearned', 'probes', 'last_good', 'figures', 'tables'),
+  *('cells', 'originals', 'configs'),
+)
 # What ends every write, and what mends it.
 _FULL, _GONE = 'there is no room left to write', 'the disk failed'
+_OTHERS = 'what lies there is not ours to write'
 _NO_WRITE = {
   errno.ENOSPC: (_FULL, 'free some space'),
   errno.EDQUOT: (_FULL, 'free some of your quota'),
   errno.EFBIG: (_FULL, 'raise the limit on the size of a file (ulimit -f)'),
   errno.EIO: (_GONE, 'repair it'),
   errno.EROFS: (_GONE, 'mount it for writing again'),
+  errno.EACCES: (_OTHERS, 'make it yours (chown), or choose another workdir'),
+  errno.EPERM: (_OTHERS, 'make it yours (chown), or choose another workdir'),
 }
 # Nothing is wrong with a file that these keep from being read.
 _NOT_NOW = (
@@ -93,11 +102,20 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     raise
   except (OSError, ValueError, RecursionError) as error:
     raise damaged(path, why=error) from error
-  if not all(
-    isinstance(x, dict) and {'model', 'epoch'} <= set(x) for x in lines
-  ):
+  if not all(map(_is_line, lines)):
     raise damaged(path)
   return lines
+
+
+def _is_line(line: Any) -> bool:
+  """Whether it is one of metrics.jsonl: a model, an epoch, and numbers."""
+  if not isinstance(line, dict) or not isinstance(line.get('model'), str):
+    return False
+  numbers = [value for name, value in line.items() if name != 'model']
+  return isinstance(line.get('epoch'), int) and all(
+    value is None or (isinstance(value, int | float) and abs(value) < 1e300)
+    for value in numbers
+  )
 
 
 def _text(path: Path) -> str:
@@ -111,11 +129,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def replace(path: Path, content: str | bytes) -> None:
-  """Writes a file whole or not at all."""
+  """Writes a file whole or not at all; through no link."""
   if isinstance(content, str):
     content = content.encode()
   partial = path.with_name(f'.{path.name}.partial')
-  with open(partial, 'wb') as file:
+  # Left by a start that was killed; or a link, in a workdir of someone else's.
+  partial.unlink(missing_ok=True)
+  with open(partial, 'xb') as file:
     file.write(content)
     file.flush()
     # Else a machine that loses power may keep the new name and no content.
@@ -147,6 +167,21 @@ def check_fits(what: str, size: int) -> None:
       f'{what} is {size / 2**30:.1f} GiB, more than the '
       f'{memory / 2**30:.1f} GiB of memory here: take a smaller one.'
     )
+
+
+def check_folders(workdir: Path) -> None:
+  """Checks that what is written in a workdir stays there.
+
+  Raises:
+    InputError: where one of its folders should be there is a file, or a link.
+  """
+  for name in _FOLDERS:
+    path = workdir / name
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+      raise InputError(
+        f'the workdir {workdir} cannot be written: {name} in it is no folder, '
+        'or a link. Choose another.'
+      )
 
 
 @contextlib.contextmanager

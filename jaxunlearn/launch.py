@@ -100,6 +100,7 @@ def parse(argv: list[str]) -> list[str]:
     config = _CONFIG.value
     if config is not None:
       config.keys()
+      mistakes.check_config(config)
   # Whatever a config file raises is a mistake in it.
   except Exception as error:
     _refuse(mistakes.sentence(error))

@@ -14,6 +14,7 @@ from jaxunlearn.errors import Unavailable
 
 __all__ = ['alone_in']
 
+_LONGEST = 4096  # Of what names a holder; no more of the file is read.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -35,7 +36,7 @@ def alone_in(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
   """
   path = folder / '.lock'
   with _locked(path) as file:
-    left = file.read()
+    left = file.read(_LONGEST)
     if left:
       say(_left(left, folder))
     file.seek(0)
@@ -55,10 +56,11 @@ def _locked(path: Path) -> TextIO:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       with file:
-        raise Unavailable(
-          f'{path.parent} is in use by {_holder(file.read())[0]}: wait until '
-          'that has ended, or choose another workdir.'
-        ) from error
+        holder, _ = _holder(file.read(_LONGEST))
+      raise Unavailable(
+        f'{path.parent} is in use by {holder}: wait until that has ended, or '
+        'choose another workdir.'
+      ) from error
     except OSError as error:
       with file:
         raise _unlockable(path, error) from error
@@ -103,6 +105,6 @@ def _holder(text: str) -> tuple[str, bool]:
     found = json.loads(text)
     host = str(found['host'])
     name = f'process {found["pid"]:d} on {host[:80]}'
-  except (ValueError, KeyError, TypeError):
+  except (ValueError, KeyError, TypeError, RecursionError):
     return 'another process', False
   return name, host != socket.gethostname()

@@ -16,6 +16,13 @@ __all__ = ['deterministic', 'environment', 'keep_memory', 'versions']
 # grows by 64 MiB.
 _HEAP = ((-8, 1), (-4, 0), (-1, -1), (-2, 1 << 26))
 
+# Of JAX; each changes what the same program computes.
+_SETTINGS = (
+  'jax_default_matmul_precision',
+  'jax_default_prng_impl',
+  'jax_enable_x64',
+)
+
 _DETERMINISTIC = re.compile(
   r'--xla_gpu_deterministic_ops(=(true|1))?(\s|$)', re.IGNORECASE
 )
@@ -29,6 +36,7 @@ def environment() -> dict[str, Any]:
     'cpu': _cpu(),
     'cores': _cores(),
     'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''),
+    **{name: getattr(jax.config, name) for name in _SETTINGS},
     **versions(),
   }
 

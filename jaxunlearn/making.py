@@ -278,6 +278,7 @@ def _finish(
     'converged_epoch': converged,
     'stopped': outcome.stopped,
     'device': jax.devices()[0].device_kind,
+    'environment': machine.environment(),
     'deterministic': machine.deterministic(),
     'changes': outcome.changes,
     **facts,

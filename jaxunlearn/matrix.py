@@ -120,7 +120,9 @@ def _run(
     report.write_matrix(work.path)
   report.write_matrix(work.path)
   if not config.original.keep and None not in reports.values():
-    for folder in (work.path / _ORIGINALS).glob('*'):
+    shared = (_shared(own, work.path / _ORIGINALS) for own in planned.values())
+    # Those of other configs are not this one's to remove.
+    for folder in {folder for _, folder in shared if folder.exists()}:
       original = Workdir(folder).stage('original', {})
       if original.path.exists():
         original.forget({})
@@ -190,9 +192,20 @@ def _make_once(
   progress: Progress,
   load: Load,
 ) -> None:
-  """Makes an original where it is missing; one that diverged is in `broken`."""
+  """Makes an original where it is missing; one that diverged is in `broken`.
+
+  Raises:
+    InputError: an earlier start has removed the model at its end.
+  """
   if original.name in broken:
     raise Diverged(broken[original.name])
+  stage = Workdir(original).stage('original', {})
+  if stage.path.exists() and not stage.holds_model:
+    raise InputError(
+      f'the original in {original} was removed at the end of an earlier start '
+      '(config.original.keep was False): remove that folder, and it is trained '
+      'again.'
+    )
   try:
     make(alone, original, progress, load)
   except Diverged as error:
@@ -242,6 +255,8 @@ def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
   if not (folder / 'report.json').is_file():
     return None
   made = files.read_json(folder / 'report.json')
+  if not isinstance(made.get('config', {}), Mapping):
+    raise files.damaged(folder / 'report.json')
   wanted = json.loads(json.dumps(config.to_dict()))
   # What changes nothing of what comes out.
   known, wanted = (

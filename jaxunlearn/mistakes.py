@@ -6,7 +6,13 @@ from typing import Any
 
 from absl import flags
 
-__all__ = ['overruled', 'sentence']
+__all__ = ['check_config', 'overruled', 'sentence']
+
+# What configs/common.py gives every config.
+_PARTS = (
+  *('data', 'model', 'train', 'forget', 'original', 'reference', 'unlearn'),
+  *('recipes', 'probes', 'save', 'cache_dir', 'matrix', 'paper'),
+)
 
 # What absl and ml_collections say, and what a person needs to hear.
 _REWORDED = (
@@ -72,6 +78,24 @@ def sentence(error: BaseException) -> str:
   if isinstance(error, flags.Error):
     return text
   return f'the config cannot be loaded: {text}.'
+
+
+def check_config(config: Any) -> None:
+  """Checks that what a config file made is a whole config.
+
+  Raises:
+    ValueError: it is none, or a part of it is missing.
+  """
+  if not hasattr(config, 'to_dict'):
+    raise ValueError(
+      'get_config() in the file that --config names must return a ConfigDict'
+    )
+  missing = [name for name in _PARTS if name not in config]
+  if missing:
+    raise ValueError(
+      f'it lacks {", ".join(missing)}; start from common.get_config(), as the '
+      'files of configs/ do'
+    )
 
 
 def overruled(

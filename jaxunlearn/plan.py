@@ -1,5 +1,6 @@
 """The plan of a run: its stages, and what each is made from."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def made_of(path: Path) -> dict[str, Any] | None:
     path: of `original.checkpoint`, absolute.
   """
   for folder in (path / 'original', path):
-    if (folder / 'result.json').is_file():
+    if os.path.isfile(folder / 'result.json'):
       return Stage(folder, {}).result()
   return None
 

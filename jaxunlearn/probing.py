@@ -43,6 +43,11 @@ def check(config: Any) -> None:
   for probe, settings in config.probes.to_dict().items():
     checks.choice('probes', probe, ['spd_gan'])
     known = _defaults()
+    if not isinstance(settings, Mapping):
+      raise InputError(
+        f'probes.{probe} is {settings!r:.40}, but must hold its settings, such '
+        "as {'num_steps': 200}."
+      )
     for key, value in settings.items():
       name = f'probes.{probe}.{key}'
       if key not in known:

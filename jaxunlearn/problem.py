@@ -1,5 +1,6 @@
 """The problem that a run works on: data, request and network."""
 
+import os
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -182,7 +183,8 @@ def _made_from(checkpoint: str) -> Mapping[str, Any]:
   """What the original of a finished workdir was made from; else nothing."""
   path = files.expand(checkpoint)
   for folder in (path / 'original', path):
-    if checkpoint and (folder / 'result.json').is_file():
+    # Unlike Path.is_file, it is False too where one may not look.
+    if checkpoint and os.path.isfile(folder / 'result.json'):
       return Stage(folder, {}).recorded()
   return {}
 

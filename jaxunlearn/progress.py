@@ -1,5 +1,6 @@
 """What a person sees while it runs: one live line, and one line an epoch."""
 
+import os
 import sys
 
 from rich.console import Console
@@ -65,10 +66,23 @@ class Progress:
       self._live.update(text, refresh=True)
 
 
+class _Console(Console):
+  """Goes on where nobody reads any more, as after Ctrl-C in `... | tee log`.
+
+  Rich would end the process, before what there is was saved.
+  """
+
+  def on_broken_pipe(self) -> None:
+    self.quiet = True
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _console() -> Console:
   """The terminal; or plain lines, into a file or a notebook."""
   if sys.stdout.isatty():
-    return Console(highlight=False)
-  return Console(
+    return _Console(highlight=False)
+  return _Console(
     highlight=False, force_jupyter=False, force_terminal=False, width=120
   )

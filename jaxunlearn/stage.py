@@ -148,26 +148,30 @@ class Stage:
     self.selected.settle()
     self.checkpoints.settle()
 
-  def tidy(self) -> None:
+  def tidy(self, again: bool = True) -> None:
     """Removes what is to be made again, and what an earlier start left over.
 
     That is the stage, if it failed in a way that need not happen again; what
     was being written when a start was killed; and the checkpoints of a stage
     that is finished.
+
+    Args:
+      again: whether this start is to make a stage again that has failed so.
     """
     self._making()
     if not (self.path / 'result.json').is_file():
       return
-    if self.result().get('again'):
-      # Renamed first, for a folder half removed would be nobody's.
-      self.path.rename(self.path.with_name(f'.making-{self.path.name}'))
-      self._making()
-      # Such as the batch size for which memory ran out.
+    if not self.result().get('again'):
+      self.abandon()
+    elif again:
+      # First what another setting made, such as the batch size for which memory
+      # ran out: where the stage is gone, checkpoints must be of these settings.
       for part in (self.selected, self.checkpoints):
         if (part.recorded() or {}).get('made_from') != self.made_from:
           part.remove()
-    else:
-      self.abandon()
+      # Renamed first, for a folder half removed would be nobody's.
+      self.path.rename(self.path.with_name(f'.making-{self.path.name}'))
+      self._making()
 
   def abandon(self) -> None:
     """Removes what there is of it while it is unfinished."""

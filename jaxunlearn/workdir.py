@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,13 @@ class Workdir:
     self.path = files.expand(path).absolute()
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      probe = self.path / '.writable'
-      probe.touch()
-      # Another start may have been here at the same moment.
-      probe.unlink(missing_ok=True)
-      for name in ('unlearned', 'figures', 'last_good', 'configs'):
-        if (self.path / name).exists() and not (self.path / name).is_dir():
-          raise NotADirectoryError(0, f'{name} in it is no folder')
+      tempfile.TemporaryFile(dir=self.path).close()
     except OSError as error:
       raise InputError(
         f'the workdir {self.path} cannot be written ({error.strerror}): '
         'choose another with --workdir.'
       ) from error
+    files.check_folders(self.path)
 
   def stage(self, name: str, made_from: Mapping[str, Any]) -> Stage:
     """The stage of that name, such as `original` or `unlearned/top_k`."""

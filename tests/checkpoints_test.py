@@ -5,6 +5,8 @@ import os
 import pathlib
 import resource
 import shutil
+import threading
+from concurrent.futures import Future
 
 import chex
 import jax.numpy as jnp
@@ -14,7 +16,8 @@ import pytest
 
 from jaxunlearn import machine
 from jaxunlearn.checkpoints import Checkpoints
-from jaxunlearn.errors import InputError, Unavailable
+from jaxunlearn.errors import Conflict, InputError, Unavailable
+from jaxunlearn.models import adapters
 
 PARAMS = {'a': jnp.arange(12.0).reshape(3, 4), 'b': jnp.ones((), jnp.bfloat16)}
 LIKE = {'params': PARAMS, 'opt': optax.adamw(1e-3).init(PARAMS)}
@@ -134,10 +137,19 @@ def test_where_all_are_damaged_there_is_none(tmp_path):
   assert saved(tmp_path, (1,)).latest(LIKE, print).step == 1
 
 
-def test_another_structure_is_not_taken(tmp_path):
+@pytest.mark.parametrize(
+  ('params', 'words'),
+  [
+    ({'a': PARAMS['a'][:2], 'b': PARAMS['b']}, r"\['a'\] is float32 \(2, 4\)"),
+    ({'a': PARAMS['a']}, r"\['b'\] is not there now, but in .*bfloat16 \(\)"),
+  ],
+)
+def test_one_of_other_arrays_is_kept_and_told_of(tmp_path, params, words):
+  """As after an upgrade of optax: it is whole, and no good to this start."""
   saved(tmp_path)
-  other = {**LIKE, 'params': {'a': PARAMS['a'][:2], 'b': PARAMS['b']}}
-  assert Checkpoints(tmp_path / 'c', {}).latest(other, print) is None
+  with pytest.raises(Conflict, match=words):
+    Checkpoints(tmp_path / 'c', {}).latest({**LIKE, 'params': params}, print)
+  assert latest(tmp_path)[0].step == 5
 
 
 def test_a_change_of_machine_is_known_from_then_on(tmp_path, monkeypatch):
@@ -213,3 +225,32 @@ def test_a_link_in_place_of_the_folder_leads_nowhere(tmp_path):
   assert latest(tmp_path) == (None, [])
   assert saved(tmp_path).latest(LIKE, print).step == 5
   assert [x.name for x in (tmp_path / 'mine').iterdir()] == ['letter']
+
+
+def test_what_is_being_written_is_known_until_it_is_whole(
+  tmp_path, monkeypatch
+):
+  """A second Ctrl-C ends the wait for a checkpoint, and not its writing."""
+  writing, free = threading.Event(), threading.Event()
+  save = adapters.save
+
+  def slow(*args):
+    writing.set()
+    free.wait()
+    save(*args)
+
+  monkeypatch.setattr(adapters, 'save', slow)
+  found = Checkpoints(tmp_path / 'c', {})
+  found.save(3, LIKE, {})
+  writing.wait()
+
+  def stopped(self, timeout=None):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patched:
+    patched.setattr(Future, 'result', stopped)
+    with pytest.raises(KeyboardInterrupt):
+      found.wait()
+  free.set()
+  found.settle()
+  assert latest(tmp_path)[0].step == 3

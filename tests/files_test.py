@@ -132,3 +132,35 @@ def test_what_tensorstore_says_of_another_users_file_is_understood():
     files.check_whole('it', error)
   files.check_whole('it', ValueError('DATA_LOSS: its checksum differs'))
   files.check_whole('it', OSError(errno.EIO, 'Input/output error'))
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+  letter = tmp_path / 'letter'
+  letter.write_text('mine')
+  (tmp_path / '.report.json.partial').symlink_to(letter)
+  files.replace(tmp_path / 'report.json', 'ours')
+  assert letter.read_text() == 'mine'
+  assert (tmp_path / 'report.json').read_text() == 'ours'
+  assert not (tmp_path / 'report.json').is_symlink()
+
+
+@pytest.mark.parametrize(
+  'line',
+  [
+    '{"model": [], "epoch": 1}',
+    '{"model": "a", "epoch": "one"}',
+    '{"model": "a", "epoch": 1, "accuracy_forget": [1]}',
+    '{"model": "a", "epoch": 1, "loss": 1e400}',
+  ],
+)
+def test_a_line_of_other_kinds_is_refused(tmp_path, line):
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text(f'{line}\n')
+  with pytest.raises(InputError, match='is damaged: remove'):
+    files.read_lines(path)
+
+
+def test_what_another_owns_is_told_of_with_its_remedy():
+  words = pytest.raises(Unavailable, match=r'not ours to write .*\(chown\)')
+  with words, files.writing('all is kept'):
+    raise PermissionError(errno.EACCES, 'no')

@@ -12,6 +12,7 @@ from concurrent import futures
 from pathlib import Path
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxunlearn import launch as launcher
@@ -383,6 +384,21 @@ def files(tmp_path_factory, finished):
     '  config.probes = common.rows({"spd_gan": {"num_steps": 0}})\n'
     '  return config\n'
   )
+  (folder / 'plain.py').write_text('def get_config():\n  return {"a": 1}\n')
+  (folder / 'part.py').write_text(
+    'from ml_collections import ConfigDict\n'
+    'def get_config():\n'
+    '  return ConfigDict({"data": {}})\n'
+  )
+  (folder / 'no_probe.py').write_text(
+    'from configs import common, digits_topk\n'
+    'def get_config():\n'
+    '  config = digits_topk.get_config().unlock()\n'
+    '  config.probes = common.rows({"spd_gan": None})\n'
+    '  return config\n'
+  )
+  (folder / 'list').mkdir()
+  ocp.PyTreeCheckpointer().save(folder / 'list/a', [np.ones(2)])
   (folder / 'lines').mkdir()
   (folder / 'lines/metrics.jsonl').write_text('[1]\n')
   (folder / 'file').write_text('')
@@ -400,6 +416,16 @@ BAD = {
   'config without function': (['--config={}/no_config.py'], 'get_config()'),
   'config of another kind': (['--config={}/odd.py'], 'a ConfigDict'),
   'config with an error': (['--config={}/syntax.py'], 'cannot be loaded'),
+  'config of a plain dict': (['--config={}/plain.py'], 'a ConfigDict'),
+  'part of a config': (['--config={}/part.py'], 'it lacks model, train'),
+  'a probe without settings': (
+    ['--config={}/no_probe.py'],
+    'must hold its settings',
+  ),
+  'a checkpoint of a list': (
+    [*DIGITS, '--config.original.checkpoint={}/list/a'],
+    'at the top: save the variables',
+  ),
   'config argument': (
     ['--config=configs/resnet18_topk.py:scalrs'],
     'takes :leaves or :scalars',

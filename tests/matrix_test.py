@@ -227,13 +227,22 @@ def test_originals_go_when_all_cells_are_done(tmp_path):
     'ten': CELLS['ten'],
     'class': {'forget': {'kind': 'class', 'classes': (3,)}},
   }
-  made = config(cells, {'random_k': ROWS['random_k']}, original={'keep': False})
+  rows = {'random_k': ROWS['random_k']}
+  made = config(cells, rows, original={'keep': False})
+  # Of another config in this workdir.
+  others = tmp_path / 'originals/cnn-0/original/_METADATA'
+  others.parent.mkdir(parents=True)
+  others.touch()
   reports, said = run(made, tmp_path)
   assert None not in reports.values()
   assert said.count('original: compiling') == 1
-  assert not list(tmp_path.rglob('*/original/_METADATA'))
+  assert list(tmp_path.rglob('*/original/_METADATA')) == [others]
   again, _ = run(made, tmp_path)
   assert again == json.loads(json.dumps(reports))
+  later = config(cells | {'twenty': CELLS['twenty']}, rows)
+  reports, said = run(later, tmp_path)
+  assert reports['twenty'] is None
+  assert 'keep was False): remove that folder, and it is trained again' in said
 
 
 def test_what_ran_out_of_memory_is_tried_again(tmp_path, monkeypatch):
@@ -248,8 +257,23 @@ def test_what_ran_out_of_memory_is_tried_again(tmp_path, monkeypatch):
   failed = reports['one']['models']['random_k']['failed']
   assert failed == 'RESOURCE_EXHAUSTED: out of memory'
   monkeypatch.setattr(making, 'row', row)
+  # Not by a config that does not ask for it.
+  other = config({'one': {}}, {'eu_2_leaves': ROWS['eu_2_leaves']})
+  reports, _ = run(other, tmp_path)
+  assert reports['one']['models']['random_k']['failed'] == failed
   reports, _ = run(made, tmp_path)
   assert 'failed' not in reports['one']['models']['random_k']
+
+
+def test_a_run_for_which_memory_is_too_small_is_a_sentence(
+  tmp_path, monkeypatch
+):
+  def small(run):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+
+  monkeypatch.setattr(making, 'original', small)
+  with pytest.raises(InputError, match=r'memory .* is full.*train\.batch_size'):
+    run(config({}), tmp_path)
 
 
 def test_another_matrix_in_a_workdir_trains_nothing_again(

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 
 from rich.console import Console
 
@@ -35,3 +37,24 @@ def test_a_sentence_is_not_broken_in_a_file():
   file = io.StringIO()
   Progress(Console(file=file, width=20)).say('word ' * 20)
   assert file.getvalue().count('\n') == 1
+
+
+def test_a_reader_that_is_gone_ends_nothing(tmp_path):
+  """As tee is after Ctrl-C, of which the run has yet to save what it can."""
+  script = """
+import sys
+from jaxunlearn.progress import Progress
+progress = Progress()
+for _ in range(3):
+  progress.say('anyone there?' * 10000)
+print('done', file=sys.stderr)
+"""
+  with subprocess.Popen(
+    [sys.executable, '-c', script],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  ) as process:
+    process.stdout.close()
+    assert process.stderr.read() == 'done\n'
+  assert process.returncode == 0

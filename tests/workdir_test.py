@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.workdir import Workdir
 
@@ -264,3 +265,45 @@ def test_a_selection_that_could_not_be_written_is_not_passed_over(
   with pytest.raises(InputError, match='no room left to write'):
     stage.finish(VARIABLES, LOGITS, {})
   assert not stage.path.exists()
+
+
+def test_what_failed_stays_where_it_is_not_to_be_made_again(tmp_path):
+  stage = Workdir(tmp_path).stage('unlearned/a', {})
+  stage.fail({'failed': 'no memory', 'again': True})
+  stage.tidy(again=False)
+  assert stage.result()['failed'] == 'no memory'
+  stage.tidy()
+  assert not stage.path.exists()
+
+
+@pytest.mark.parametrize('name', ['figures', 'unlearned', 'cells'])
+def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path, name):
+  (tmp_path / 'mine').mkdir()
+  (tmp_path / 'w').mkdir()
+  (tmp_path / 'w' / name).symlink_to(tmp_path / 'mine')
+  with pytest.raises(InputError, match=f'{name} in it is no folder, or a link'):
+    Workdir(tmp_path / 'w')
+
+
+def test_a_kill_before_it_is_made_again_with_other_settings(
+  tmp_path, monkeypatch
+):
+  """The checkpoints of the old ones go first: alone they would be refused."""
+
+  class Death(BaseException):
+    pass
+
+  def die(self):
+    raise Death
+
+  stage = Workdir(tmp_path).stage('row', {'a': 1})
+  stage.checkpoints.save(3, VARIABLES, {})
+  stage.fail({'failed': 'no memory', 'again': True})
+  with monkeypatch.context() as patched:
+    patched.setattr(Checkpoints, 'remove', die)
+    with pytest.raises(Death):
+      Workdir(tmp_path).stage('row', {'a': 2}).tidy()
+  begun = Workdir(tmp_path).stage('row', {'a': 2})
+  begun.check()
+  begun.tidy()
+  assert begun.checkpoints.recorded() is None and not begun.path.exists()

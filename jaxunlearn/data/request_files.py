@@ -15,6 +15,7 @@ from jaxunlearn.errors import InputError
 __all__ = ['read']
 
 _MAX_BYTES = 2**30
+_MAX_TEXT = 256  # Bytes for each training example, beyond the first MiB.
 
 
 def read(path: str, num_train: int) -> np.ndarray:
@@ -30,7 +31,8 @@ def read(path: str, num_train: int) -> np.ndarray:
     [n] int64, sorted, each once.
 
   Raises:
-    InputError: a file that is missing, damaged or larger than 1 GiB; an entry
+    InputError: a file that is missing, damaged or larger than 1 GiB, or as
+      text than 1 MiB and 256 bytes for each training example; an entry
       that is no integer, out of range or repeated; a mask of another length.
   """
   file = files.expand(path)
@@ -44,9 +46,14 @@ def read(path: str, num_train: int) -> np.ndarray:
     if not file.is_file():
       what = 'is not a file' if file.exists() else 'does not exist'
       raise InputError(f'{file} {what}; forget.path must name one.')
-    if file.stat().st_size > _MAX_BYTES:
+    most = _MAX_BYTES
+    if reader is not _read_npy:
+      # Text takes many times its size in memory.
+      most = min(most, 2**20 + _MAX_TEXT * num_train)
+    if file.stat().st_size > most:
       raise InputError(
-        f'{file} is larger than 1 GiB; list positions, one for each example.'
+        f'{file} is larger than {most / 2**20:.0f} MiB, too much for positions '
+        f'among {num_train} examples; list them, one for each example.'
       )
     entries, place = reader(file)
   except OSError as error:

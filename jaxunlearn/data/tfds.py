@@ -1,6 +1,7 @@
 """Sets that TensorFlow Datasets has prepared, read without TensorFlow."""
 
 import contextlib
+import math
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -93,12 +94,23 @@ def _examples(builder: Any, split: str) -> Sequence[Mapping[str, Any]]:
   features = builder.info.features
   _require('features', {'image', 'label'}, features.keys())
   _require('splits', {'train', 'test'}, builder.info.splits)
+  _check_fits(builder, split)
   source = builder.as_data_source(split=split)
   with _quiet_about_opencv():
     examples = source.__getitems__(range(len(source)))
   if 'id' in features and features['id'].shape == ():
     examples = sorted(examples, key=lambda example: example['id'])
   return examples
+
+
+def _check_fits(builder: Any, split: str) -> None:
+  """Checks that all images of a split have room, twice: singly and stacked."""
+  shape, info = builder.info.features['image'].shape, builder.info.splits[split]
+  size = info.num_bytes
+  if None not in shape:
+    dtype = np.dtype(builder.info.features['image'].np_dtype)
+    size = info.num_examples * math.prod(shape) * dtype.itemsize
+  files.check_fits(f'the {split} split of {builder.info.full_name}', 2 * size)
 
 
 def _require(what: str, needed: Set[str], present: Iterable[str]) -> None:

@@ -62,6 +62,11 @@ def restore(path: str | Path, like: Variables) -> Variables:
   """
   path = _guarded(_locate, files.expand(path).absolute())
   tree = _guarded(_metadata, path)
+  if not isinstance(tree, Mapping):
+    raise InputError(
+      f'the checkpoint {path} holds a {type(tree).__name__} at the top: save '
+      'the variables as {"params": ..., "batch_stats": ...}.'
+    )
   wanted = {name: part for name, part in like.items() if jax.tree.leaves(part)}
   inside = _inside(tree, wanted, path)
   node = tree[inside] if inside else tree
@@ -162,7 +167,10 @@ def _guarded(read, path: Path, *args):
   except InputError:
     raise
   # What Orbax and tensorstore raise when files are cut, emptied or missing.
-  except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+  except (
+    *(ValueError, TypeError, KeyError, AttributeError, OSError),
+    RecursionError,
+  ) as error:
     files.check_whole(f'the checkpoint {str(path)[:200]}', error)
     reason = textwrap.shorten(str(error), 80, placeholder='…')
     raise InputError(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxunlearn.errors import InputError
-from jaxunlearn.files import read_json, read_lines, replace
+from jaxunlearn.files import check_folders, read_json, read_lines, replace
 from jaxunlearn.locks import alone_in
 from jaxunlearn.report import figures, schema, tables
 from jaxunlearn.report.matrix import kept_as
@@ -72,6 +72,7 @@ def redraw(workdir: str | Path) -> list[Path]:
     raise InputError(
       f'{folder} is no folder: give the workdir of a run that has finished.'
     )
+  check_folders(folder)
   with alone_in(folder, lambda left: None):
     return _redraw(folder)
 

@@ -87,12 +87,12 @@ def read(workdir: str | Path, path: Path | None = None) -> Matrix:
   paper = config.get('paper') or []
   shared = {k: v for k, v in config.items() if k not in ('matrix', 'paper')}
   configs = {name: nested.merge(shared, own) for name, own in matrix.items()}
+  if not all(map(_is_config, configs.values())):
+    raise files.damaged(path)
   flat = {name: nested.flat(x) for name, x in configs.items()}
-  needed = {'model.name', 'forget.kind', 'forget.fraction'}
   names = [*matrix, *(x for own in configs.values() for x in _recipes(own))]
   if (
-    not all(needed <= settings.keys() for settings in flat.values())
-    or not all(map(_NAME.fullmatch, names))
+    not all(map(_NAME.fullmatch, names))
     or not isinstance(paper, list)
     or not all(isinstance(name, str) for name in paper)
   ):
@@ -120,6 +120,21 @@ def read(workdir: str | Path, path: Path | None = None) -> Matrix:
   cells.sort(key=lambda cell: rank[cell.row])
   states = {name: state for name, (_, state) in found.items()}
   return Matrix(folder, tuple(paper), tuple(cells), states)
+
+
+def _is_config(config: Mapping[str, Any]) -> bool:
+  """Whether it has what is read of a config here, each of its kind."""
+  sections = ('data', 'model', 'train', 'forget', 'unlearn', 'recipes')
+  found = {name: config.get(name) or {} for name in sections}
+  if not all(isinstance(section, Mapping) for section in found.values()):
+    return False
+  model, forget = found['model'], found['forget']
+  return (
+    all(isinstance(row, Mapping) for row in found['recipes'].values())
+    and isinstance(model.get('name'), str)
+    and isinstance(forget.get('kind'), str)
+    and isinstance(forget.get('fraction'), int | float)
+  )
 
 
 def _recipes(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxunlearn import files
 from jaxunlearn.report.cells import Cell, Statistic, names
 from jaxunlearn.report.paper_words import percent
 
@@ -231,10 +232,10 @@ def empty(axes: matplotlib.axes.Axes, why: str) -> None:
 
 def save(figure: matplotlib.figure.Figure, path: Path) -> None:
   """Writes a PNG whole or not at all; equal figures have equal bytes."""
-  partial = path.with_name(f'.{path.name}.partial')
+  content = io.BytesIO()
   # The version of matplotlib would make equal figures differ in their bytes.
-  figure.savefig(partial, format='png', metadata={'Software': None})
-  os.replace(partial, path)
+  figure.savefig(content, format='png', metadata={'Software': None})
+  files.replace(path, content.getvalue())
 
 
 def short(name: str, length: int = 22) -> str:

@@ -58,6 +58,11 @@ def _went_on(what: str, change: Mapping) -> str:
     f'{part} {" then and ".join(map(_shown, values))} now'
     for part, values in change['what'].items()
   )
+  if change['step'] is None:
+    return (
+      f'{what} was made elsewhere than the original ({parts}): an '
+      'uninterrupted run may round otherwise.'
+    )
   return (
     f'{what} was stopped after step {change["step"]} and gone on with '
     f'elsewhere ({parts}): an uninterrupted run may round otherwise.'

@@ -49,8 +49,9 @@ _TIME = _Number(0.0)
 _COUNT = _Number(0, whole=True)
 _KNOWN = _COUNT._replace(null=False)
 _FLAG = object()  # true or false
-# Where a run went on elsewhere: {what: [then, now]}.
-_CHANGE = _Table({'step': _KNOWN, 'what': _Each(_List(_ANYTHING))})
+# Where a run went on elsewhere: {what: [then, now]}; without a step, where a
+# model was made elsewhere than the original.
+_CHANGE = _Table({'step': _COUNT, 'what': _Each(_List(_ANYTHING))})
 _LATER = {'failed': _Word(), 'changes': _List(_CHANGE)}
 
 _SECTIONS = ('data', 'model', 'forget', 'train', 'unlearn', 'original')
@@ -112,7 +113,8 @@ _REPORT = _Table(
         'forget_fraction': _RATE._replace(null=False),
         'forget_sha256': _Word(null=True),
         'seed': _Number(whole=True),
-      }
+      },
+      optional={'num_test': _COUNT},
     ),
     'environment': _Table(
       {
@@ -193,7 +195,10 @@ def _check(value: Any, kind: Any, path: str) -> None:
 def _strict(value: Any, path: str) -> None:
   """Raises on what strict JSON cannot hold, wherever it lies."""
   match value:
-    case None | bool() | int() | str():
+    case None | bool() | str():
+      return
+    # A larger one is no number that other readers of JSON keep.
+    case int() if abs(value) <= 2**53:
       return
     case float() if math.isfinite(value):
       return

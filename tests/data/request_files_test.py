@@ -232,9 +232,15 @@ def test_paths_that_are_no_files_are_refused(tmp_path):
       request_files.read(str(tmp_path / name), N)
 
 
-def test_a_file_beyond_a_gigabyte_is_not_read(tmp_path):
-  path = tmp_path / 'large.txt'
+@pytest.mark.parametrize(
+  ('name', 'size', 'most'),
+  [('large.npy', 2**30 + 1, 1024), ('large.txt', 2**21, 1)],
+)
+def test_a_file_too_large_for_its_positions_is_not_read(
+  tmp_path, name, size, most
+):
+  path = tmp_path / name
   with path.open('wb') as file:
-    file.truncate(2**30 + 1)
-  with pytest.raises(InputError, match='larger than 1 GiB'):
+    file.truncate(size)
+  with pytest.raises(InputError, match=f'larger than {most} MiB, too much'):
     request_files.read(str(path), N)

@@ -286,3 +286,11 @@ def test_cifar10_agrees_index_by_index_with_its_ids(cifar10):
       labels = getattr(cifar10, f'y_{split}')
       np.testing.assert_array_equal(images[index], example['image'])
       assert labels[index] == example['label']
+
+
+def test_a_set_larger_than_memory_is_not_read(tmp_path, monkeypatch):
+  prepare(tmp_path, image=image_feature(2**20, 2**20))
+  monkeypatch.setattr('os.sysconf', lambda name: 2**20)
+  refused(
+    tmp_path, r'the train split of tiny/1\.0\.0 is 6144\.0 GiB, more than'
+  )

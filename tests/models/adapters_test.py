@@ -268,3 +268,11 @@ def test_shardings_are_not_needed(tmp_path):
   (tmp_path / 'a' / '_sharding').unlink()
   shutil.rmtree(tmp_path / 'a' / 'array_metadatas')
   same(adapters.restore(tmp_path / 'a', variables()), variables())
+
+
+@pytest.mark.parametrize(
+  'tree', [({'params': jnp.ones(2)}, jnp.ones(3)), [jnp.ones(2)]]
+)
+def test_a_tree_without_names_at_the_top_is_refused(tmp_path, tree):
+  ocp.PyTreeCheckpointer().save(tmp_path / 'a', tree)
+  refused(tmp_path / 'a', variables(), 'at the top: save the variables as')

@@ -92,6 +92,8 @@ def test_every_missing_path_is_named(report):
     ('models.top_k.stopped', 'bored'),
     ('models.top_k.probes', {1: {}}),
     ('config', None),
+    ('request.num_test', [1]),
+    ('models.top_k.settings.k', 2**53 + 1),
   ],
 )
 def test_what_is_wrong_is_named(report, path, value):
