@@ -75,6 +75,15 @@ def test_the_sweep_over_k_takes_a_weight_of_the_js_term():
     assert {row.js_weight for row in made.recipes.values()} == {weight}
 
 
+def test_the_controls_are_judged_on_request():
+  plain, more = map(degree.get_config, ('small', 'small,controls'))
+  assert set(more.recipes) - set(plain.recipes) == {
+    *('finetune', 'top_k_js0', 'top_k_scalars'),
+  }
+  with pytest.raises(ValueError, match='comes controls, not control'):
+    degree.get_config('small,control')
+
+
 def test_a_weight_of_the_js_term_is_a_number():
   with pytest.raises(ValueError, match=r'comma of :small,low, is a number'):
     k_sweep.get_config('small,low')
