@@ -64,10 +64,8 @@ def assemble(
         'settings': result['settings'],
         'dead': _dead(stages[name], result),
         'stopped': result['stopped'],
-        'changes': [
-          *_elsewhere(result, original),
-          *result.get('changes', []),
-        ],
+        # What it tells of itself says as much.
+        'changes': result.get('changes') or _elsewhere(result, original),
       }
       for name, result in results.items()
     },

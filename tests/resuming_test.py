@@ -13,6 +13,7 @@ from jaxunlearn.attempt import Attempt
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.errors import Conflict, InputError, Interrupted
 from jaxunlearn.progress import Progress
+from jaxunlearn.report import words
 
 ROWS = {
   'random_k': {'name': 'random_k'},
@@ -142,7 +143,11 @@ def test_a_selection_that_was_made_elsewhere_is_told_of(tmp_path, monkeypatch):
   report, _ = run(tmp_path, config())
   (change,) = report['models']['random_k']['changes']
   assert change['step'] == 0 and change['what']['cores'][0] == 96
-  assert report['models']['cf']['changes'] == []
+  # Begun later, on fewer cores than the original was made with.
+  (change,) = report['models']['cf']['changes']
+  assert change['step'] is None and change['what']['cores'][0] == 96
+  told = [x for x in words.remarks(report) if 'elsewhere than the orig' in x]
+  assert [x.split()[0] for x in told] == ['cf', 'again']
 
 
 def test_a_row_that_was_begun_from_another_original_is_refused(tmp_path):
