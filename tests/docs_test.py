@@ -26,7 +26,15 @@ def test_the_tables_of_the_reproduction_are_those_of_the_results(side_by_side):
 
 
 def test_the_printed_table_ii_is_whole(side_by_side):
-  printed = side_by_side._paper()
-  assert len(printed) == 4 * 7
-  top_k = printed['10', 'top_k']
-  assert (top_k['accuracy_forget'], top_k['seconds']) == ('80.14', '192.86')
+  rows = ('top_k', 'random_k', 'eu_5_leaves', 'eu_10_leaves', 'cf_5_leaves')
+  rows += ('cf_10_leaves', 'retrained')
+  lines = {
+    (fraction, row): side_by_side._printed('resnet18', fraction, row)
+    for fraction in (0.05, 0.1, 0.15, 0.2)
+    for row in rows
+  }
+  assert all(lines.values())
+  top_k = lines[0.05, 'top_k']
+  assert top_k['accuracy_forget'] == '80.01'
+  assert round(top_k['acceleration'], 1) == 15.5
+  assert not side_by_side._printed('vgg19', 0.1, 'top_k')
