@@ -104,6 +104,7 @@ def _run(
     try:
       if not own.original.checkpoint:
         alone, original = _shared(own, work.path / _ORIGINALS)
+        _check_there(original, folders[name])
         _make_once(alone, original, broken, make, progress, load)
         own = _with_original(own, original)
       reports[name] = run_cell(own, folders[name], progress, load)
@@ -184,6 +185,21 @@ def _shared(config: Any, folder: Path) -> tuple[Any, Path]:
   return alone, folder / f'{config.model.name}-{digest.hexdigest()[:8]}'
 
 
+def _check_there(original: Path, cell: Path) -> None:
+  """Checks that a cell that has not begun has an original to begin from.
+
+  Raises:
+    InputError: an earlier start has removed the model at its end.
+  """
+  begun, shared = (Workdir(x).stage('original', {}) for x in (cell, original))
+  if shared.path.exists() and not (shared.holds_model or begun.holds_model):
+    raise InputError(
+      f'the original in {original} was removed at the end of an earlier start '
+      '(config.original.keep was False): remove that folder, and it is trained '
+      'again.'
+    )
+
+
 def _make_once(
   alone: Any,
   original: Path,
@@ -192,20 +208,9 @@ def _make_once(
   progress: Progress,
   load: Load,
 ) -> None:
-  """Makes an original where it is missing; one that diverged is in `broken`.
-
-  Raises:
-    InputError: an earlier start has removed the model at its end.
-  """
+  """Makes an original where it is missing; one that diverged is in `broken`."""
   if original.name in broken:
     raise Diverged(broken[original.name])
-  stage = Workdir(original).stage('original', {})
-  if stage.path.exists() and not stage.holds_model:
-    raise InputError(
-      f'the original in {original} was removed at the end of an earlier start '
-      '(config.original.keep was False): remove that folder, and it is trained '
-      'again.'
-    )
   try:
     make(alone, original, progress, load)
   except Diverged as error:
