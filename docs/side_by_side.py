@@ -78,9 +78,7 @@ def tables(folder: Path) -> Iterator[str]:
     for network in distinct(cells, 'network'):
       yield make(take(cells, network=network))
   for network in distinct(found.get('degrees', []), 'network'):
-    judged = _judged(take(found['degrees'], network=network))
-    for fraction in fractions(judged):
-      yield rows(take(judged, fraction=fraction), _NOISE)
+    yield rows(_judged(take(found['degrees'], network=network)), _NOISE)
 
 
 def rows(cells: Sequence[Cell], columns: tuple, last: str = 'n') -> str:

@@ -9,8 +9,8 @@ all data, which forgot nothing. `:full` is the paper's size and wants an
 accelerator; `:small,controls` and `:full,controls` judge the controls of
 `table2.py` too. The generator's steps, width and learning rate are not printed.
 With the --workdir of `table2.py` nothing that both need is trained again.
-In that workdir `:small` took about 2.6 hours more on one core of two CPU cores,
-with the other one busy.
+In that workdir `:small` takes 18 minutes a cell more, 1.8 hours, on one core of
+two CPU cores, with the other one busy.
 """
 
 from ml_collections import ConfigDict
