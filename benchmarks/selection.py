@@ -135,7 +135,7 @@ def _added(quick: bool) -> Result:
     for side in ('ours', 'theirs')
   )
   return Result(
-    'selection/11.2 M, memory that it adds',
+    'selection/memory that it adds, compiling included',
     (ours,),
     'torch.topk',
     (max(theirs, 1.0),),

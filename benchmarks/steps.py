@@ -165,7 +165,7 @@ def _memory(quick: bool) -> Result:
     for side in ('ours', 'theirs')
   )
   return Result(
-    'step/width 16, cross entropy + JS, memory that it adds',
+    'step/memory that it adds, compiling included',
     (ours,),
     'PyTorch',
     (max(theirs, 1.0),),
