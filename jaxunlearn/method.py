@@ -24,6 +24,7 @@ from jaxunlearn.types import (
   State,
   Task,
   Variables,
+  as_pytree,
   with_sources,
 )
 
@@ -118,7 +119,11 @@ def select(method: UnlearningMethod, task: Task, key: Array) -> Selection:
   task = with_sources(task)
   if not _in_memory(task):
     return method.select(key, task)
-  return _select(method.select, task.model, key, *_arrays(task))
+  selector = as_pytree(method.select)
+  if jax.tree.leaves(selector):
+    # With numbers that are known, so that those out of range are seen.
+    jax.eval_shape(functools.partial(selector, task=task), key)
+  return _select(selector, task.model, key, *_arrays(task))
 
 
 def perturb(
@@ -265,8 +270,10 @@ def _arrays(task: Task):
   return task.original, task.forget, task.retain
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _select(select: Selector, model: Model, key: Array, *arrays) -> Selection:
+@functools.partial(jax.jit, static_argnums=1)
+def _select(
+  select: jax.tree_util.Partial, model: Model, key: Array, *arrays
+) -> Selection:
   return select(key, Task(model, *arrays))
 
 

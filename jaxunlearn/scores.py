@@ -3,6 +3,7 @@
 A score function is (key, task) -> scores.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -73,7 +74,14 @@ def gradient(
     )
   if num_examples < 1:
     raise ValueError(f'scores need at least one example, not {num_examples}.')
+  return _gradient(loss, split, num_examples, per_example)
 
+
+# One object for equal arguments, so that what is compiled of it is found again.
+@functools.lru_cache(maxsize=64)
+def _gradient(
+  loss: str, split: str, num_examples: int, per_example: bool
+) -> ScoreFn:
   def score(key: Array, task: Task) -> Scores:
     image, label = _draw(key, task, split, num_examples)
     statistics = {k: v for k, v in task.original.items() if k != 'params'}

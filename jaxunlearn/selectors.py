@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxunlearn import masks
 from jaxunlearn import scores as scores_lib
 from jaxunlearn.scores import ScoreFn
-from jaxunlearn.types import Array, Selection, Task, traced
+from jaxunlearn.types import Array, Selection, Task, as_pytree, traced
 
 __all__ = [
   'everything',
@@ -48,15 +48,24 @@ def top_k(
   """
   if not traced(k) and k < 0:
     raise ValueError(f'k = {k} is below 0.')
-  if over not in ('scalars', 'leaves'):
+  if over not in _TOP_K:
     raise ValueError(f"top_k selects over 'scalars' or 'leaves', not {over!r}.")
-  score = score or scores_lib.gradient()
+  score = as_pytree(score or scores_lib.gradient())
+  # k is data: what is compiled for one serves all.
+  return jax.tree_util.Partial(_TOP_K[over], k, score)
 
-  def select(key: Array, task: Task) -> Selection:
-    scores = score(key, task)
-    return Selection(masks.top_k(scores, k, over), scores)
 
-  return select
+def _top_scalars(k: int, score: ScoreFn, key: Array, task: Task) -> Selection:
+  scores = score(key, task)
+  return Selection(masks.top_k(scores, k, 'scalars'), scores)
+
+
+def _top_leaves(k: int, score: ScoreFn, key: Array, task: Task) -> Selection:
+  scores = score(key, task)
+  return Selection(masks.top_k(scores, k, 'leaves'), scores)
+
+
+_TOP_K = {'scalars': _top_scalars, 'leaves': _top_leaves}
 
 
 def random_k(fraction: float) -> Selector:

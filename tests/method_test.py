@@ -9,6 +9,7 @@ import pytest
 from jaxunlearn import (
   loop,
   losses,
+  masks,
   method,
   models,
   perturbers,
@@ -218,6 +219,20 @@ def test_methods_that_differ_in_their_selection_compile_one_step(plain_task):
     recipe = recipes.top_k(k=k, over='scalars', learning_rate=0.0123)
     list(steps(recipe, plain_task, 1))
   assert loop._one_step._cache_size() == before + 1
+
+
+@pytest.mark.parametrize('over', ['scalars', 'leaves'])
+def test_one_program_selects_for_every_k(plain_task, over):
+  before = method._select._cache_size()
+  chosen = [
+    method.select(recipes.top_k(k, over, num_examples=3), plain_task, KEY)
+    for k in range(3)
+  ]
+  params = plain_task.original['params']
+  counts = [masks.count(selection.mask, params) for selection in chosen]
+  found = [getattr(count, over) for count in counts]
+  assert found == [0, 1, 2]
+  assert method._select._cache_size() == before + 1
 
 
 def test_requests_of_two_sizes_compile_one_step(plain_task):
