@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   }
   start = time.perf_counter()
   for name in names:
+    before = time.perf_counter()
     for result in _benchmark(name)(options.quick):
       print(result.line(), flush=True)
       record['results'].append({'benchmark': name, **result.to_json()})
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # After each, so that what comes later takes nothing away.
         text = json.dumps(record, indent=2)
         Path(options.json).write_text(text + '\n')
+    print(f'{name}: {time.perf_counter() - before:.0f} s in all', flush=True)
 
 
 def _benchmark(name: str):

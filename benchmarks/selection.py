@@ -11,9 +11,6 @@ from benchmarks import processes, rates, timing
 from benchmarks.result import Result
 from jaxunlearn import masks, models
 
-# Of the bisection, each of which reads all scores.
-_PASSES = 32
-
 
 def run(quick: bool) -> Iterator[Result]:
   """ResNet18's leaves at widths 64 and 192: 11 and 101 million scalars."""
@@ -103,14 +100,11 @@ def theirs_on(gradient: dict, k: int) -> dict[str, Callable]:
 
 
 def _note(gradient: dict, k: int) -> str:
-  """What ours reads, and whether it has to part ties, which costs more."""
+  """Whether ours has to part ties, which costs more."""
   flat = np.abs(np.concatenate([np.ravel(x) for x in gradient.values()]))
   bound = np.partition(flat, flat.size - k)[flat.size - k]
   parts = np.count_nonzero(flat >= bound) > k
-  seconds = _PASSES * 4 * flat.size / rates.read()
-  return (
-    f'{_PASSES} reads {seconds:.3g} s, ties {"parted" if parts else "none"}'
-  )
+  return f'ties {"parted" if parts else "none"}'
 
 
 def _extra(gradient: dict, size: int) -> Result:

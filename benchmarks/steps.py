@@ -29,7 +29,7 @@ def run(quick: bool) -> Iterator[Result]:
   torch.compile takes a minute and more for each, and so has one case a width.
   """
   batch = 8 if quick else 128
-  for width, rounds in ((4, 2),) if quick else ((16, 9), (64, 3)):
+  for width, rounds in ((4, 2),) if quick else ((16, 7), (64, 3)):
     for js_weight in (0.0, _JS_WEIGHT):
       yield _step(width, js_weight, False, batch, rounds)
   for width in (4,) if quick else (16, 64):

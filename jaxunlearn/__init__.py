@@ -6,17 +6,18 @@ selector, a perturber, an objective, and what may be trained. See
 ones.
 """
 
+import importlib
+from types import ModuleType
+
 from jaxunlearn import (
   losses,
   masks,
   metrics,
-  models,
   objectives,
   optim,
   partition,
   perturbers,
   predict,
-  probes,
   recipes,
   scores,
   selectors,
@@ -70,3 +71,12 @@ __all__ = [
 ]
 
 __version__ = '0.1.0'
+
+# These import Flax, a tenth of a second that who brings a network need not pay.
+_WHEN_USED = ('models', 'probes')
+
+
+def __getattr__(name: str) -> ModuleType:
+  if name in _WHEN_USED:
+    return importlib.import_module(f'jaxunlearn.{name}')
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

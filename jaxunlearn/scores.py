@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn.types import Array, Params, Scores, Task, as_source
+from jaxunlearn.types import Array, Params, Scores, Task, Variables, as_source
 
 __all__ = ['gradient']
 
@@ -82,21 +82,43 @@ def gradient(
 def _gradient(
   loss: str, split: str, num_examples: int, per_example: bool
 ) -> ScoreFn:
-  def score(key: Array, task: Task) -> Scores:
-    image, label = _draw(key, task, split, num_examples)
-    statistics = {k: v for k, v in task.original.items() if k != 'params'}
-    params = task.original['params']
+  score = _mean_of_absolute if per_example else _absolute_of_mean
 
-    def value(params: Params, image: Array, label: Array) -> Array:
-      variables = {**statistics, 'params': params}
-      logits, _ = task.model.apply(variables, image, False)
-      return _LOSSES[loss](logits, label).mean()
+  def of_examples(key: Array, task: Task) -> Scores:
+    examples = _draw(key, task, split, num_examples)
+    return score(task.model.apply, loss, task.original, *examples)
 
-    if per_example:
-      return _mean_absolute_gradient(value, params, image, label)
-    return jax.tree.map(jnp.abs, jax.jit(jax.grad(value))(params, image, label))
+  return of_examples
 
-  return score
+
+# Both are traced once for a network, though a sweep selects many times.
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _absolute_of_mean(apply, loss, variables, image, label) -> Scores:
+  gradient = jax.grad(_mean_loss(apply, loss, variables))
+  found = gradient(variables['params'], image, label)
+  return jax.tree.map(jnp.abs, found)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _mean_of_absolute(apply, loss, variables, image, label) -> Scores:
+  params = variables['params']
+  gradient = jax.grad(_mean_loss(apply, loss, variables))
+
+  def add(total, example):
+    found = gradient(params, *example)
+    return jax.tree.map(lambda t, g: t + jnp.abs(g), total, found), None
+
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  total, _ = jax.lax.scan(add, zeros, (image[:, None], label[:, None]))
+  return jax.tree.map(lambda t: t / label.shape[0], total)
+
+
+def _mean_loss(apply: Callable, loss: str, variables: Variables) -> Callable:
+  def value(params: Params, image: Array, label: Array) -> Array:
+    logits, _ = apply({**variables, 'params': params}, image, False)
+    return _LOSSES[loss](logits, label).mean()
+
+  return value
 
 
 def _draw(key: Array, task: Task, split: str, num_examples: int):
@@ -116,16 +138,6 @@ def _draw(key: Array, task: Task, split: str, num_examples: int):
     image = jnp.where(of_image, other['image'], image)
     label = jnp.where(second, other['label'], label)
   return image, label
-
-
-def _mean_absolute_gradient(value, params, image, label) -> Scores:
-  def add(total, example):
-    gradient = jax.grad(value)(params, *example)
-    return jax.tree.map(lambda t, g: t + jnp.abs(g), total, gradient), None
-
-  zeros = jax.tree.map(jnp.zeros_like, params)
-  total, _ = jax.lax.scan(add, zeros, (image[:, None], label[:, None]))
-  return jax.tree.map(lambda t: t / label.shape[0], total)
 
 
 def _squared_output_norm(logits: Array, label: Array) -> Array:

@@ -23,6 +23,7 @@ ALGEBRA = (
   'optim.py',
   'partition.py',
   'scores.py',
+  'ranking.py',
   'masks.py',
   'selectors.py',
   'perturbers.py',
