@@ -20,6 +20,8 @@ __all__ = ['largest']
 _SMALL = 2**10
 # Neighbours that are added up first.
 _NEAR = 16
+# The first guess at the k-th largest: two powers of 2 below the largest.
+_FIRST = 2 << 23
 # Every so often the bracket is halved, whatever the counts say.
 _HALVED = 4
 
@@ -101,6 +103,7 @@ def _bracket(bits: list[Array], k: Array) -> tuple[Array, Array, Array]:
     share = (low.height - goal) / (low.height - high.height)
     step = (share * span.astype(jnp.float32)).astype(jnp.uint32)
     step = jnp.where(number % _HALVED == _HALVED - 1, span >> 1, step)
+    step = jnp.where(number == 0, span - jnp.minimum(span, _FIRST), step)
     bound = low.bound + jnp.clip(step, 1, span - 1)
     count = sum(_staged(jnp.sum, x >= bound) for x in parts)
     found = _End(bound, count, _height(count))
