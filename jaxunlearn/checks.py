@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxunlearn.errors import InputError
 
-__all__ = ['choice', 'in_range', 'is_number', 'kind', 'nearest']
+__all__ = ['choice', 'in_range', 'is_number', 'is_text', 'kind', 'nearest']
 
 # What a default of each type stands for.
 _KINDS = {
@@ -64,6 +64,15 @@ def choice(name: str, value: Any, choices: Collection[str]) -> None:
 def is_number(value: Any) -> bool:
   """Whether a value is an int or a float, and no bool."""
   return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_text(value: str) -> bool:
+  """Whether UTF-8 has it: a name of bytes that are none it has not."""
+  try:
+    value.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 def nearest(word: str, known: list[str]) -> str:

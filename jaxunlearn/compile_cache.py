@@ -1,6 +1,7 @@
 """What XLA has compiled: kept on disk, and not kept in memory for ever."""
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,10 @@ def keep(cache_dir: str, say: Callable[[str], None]) -> None:
   if cache_dir == _OFF:
     jax.config.update('jax_enable_compilation_cache', False)
     return
+  # What cannot be kept, or was cut off, is compiled again: no harm is done.
+  warnings.filterwarnings(
+    'ignore', 'Error (reading|writing) persistent compilation cache'
+  )
   if not cache_dir and jax.config.jax_compilation_cache_dir:
     return
   folder = files.expand(cache_dir) if cache_dir else _users()

@@ -64,7 +64,10 @@ def run(
     Interrupted: it was told to stop. What was done is on disk.
   """
   progress = progress or Progress()
-  with files.writing(f'what was finished in {workdir} is kept'):
+  with (
+    files.leaving_none_empty(workdir),
+    files.writing(f'what was finished in {workdir} is kept'),
+  ):
     if config.matrix:
       make, cell = (
         functools.partial(part, noted=noted)

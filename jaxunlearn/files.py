@@ -17,6 +17,7 @@ __all__ = [
   'check_whole',
   'damaged',
   'expand',
+  'leaving_none_empty',
   'read_json',
   'read_lines',
   'remove_folder',
@@ -25,11 +26,12 @@ __all__ = [
   'writing',
 ]
 
-# Of a workdir.
+# Of a workdir; and those whose entries are folders too.
 _FOLDERS = (
-  *('unlearned', 'probes', 'last_good', 'figures', 'tables'),
-  *('cells', 'originals', 'configs'),
+  *('original', 'retrained', 'unlearned', 'probes', 'last_good', 'figures'),
+  *('tables', 'cells', 'originals', 'configs'),
 )
+_OF_FOLDERS = ('unlearned', 'probes', 'last_good', 'cells', 'originals')
 # What ends every write, and what mends it.
 _FULL, _GONE = 'there is no room left to write', 'the disk failed'
 _OTHERS = 'what lies there is not ours to write'
@@ -143,6 +145,25 @@ def replace(path: Path, content: str | bytes) -> None:
   os.replace(partial, path)
 
 
+@contextlib.contextmanager
+def leaving_none_empty(path: str | Path) -> Iterator[None]:
+  """Removes again the folders that a mistake has left without content.
+
+  Args:
+    path: a folder, which may be made within, with its parents.
+  """
+  path = expand(path).absolute()
+  missing = [x for x in (path, *path.parents) if not os.path.lexists(x)]
+  try:
+    yield
+  except InputError:
+    for folder in missing:
+      # Those that have content stay.
+      with contextlib.suppress(OSError):
+        folder.rmdir()
+    raise
+
+
 def remove_folder(path: Path) -> None:
   """Removes a folder and what is in it, if it is there; of a link, the link."""
   if path.is_symlink():
@@ -161,12 +182,22 @@ def check_fits(what: str, size: int) -> None:
   Raises:
     InputError: more than this machine has.
   """
-  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  memory = _memory()
   if size > memory:
     raise InputError(
       f'{what} is {size / 2**30:.1f} GiB, more than the '
       f'{memory / 2**30:.1f} GiB of memory here: take a smaller one.'
     )
+
+
+def _memory() -> int:
+  """Bytes that there are, for this process or its container."""
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  try:
+    # 'max' where a container has no limit of its own.
+    return min(memory, int(Path('/sys/fs/cgroup/memory.max').read_text()))
+  except (OSError, ValueError):
+    return memory
 
 
 def check_folders(workdir: Path) -> None:
@@ -178,10 +209,18 @@ def check_folders(workdir: Path) -> None:
   for name in _FOLDERS:
     path = workdir / name
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-      raise InputError(
-        f'the workdir {workdir} cannot be written: {name} in it is no folder, '
-        'or a link. Choose another.'
-      )
+      raise _no_folder(workdir, name)
+  for name in _OF_FOLDERS:
+    for path in sorted((workdir / name).glob('*')):
+      if path.is_symlink():
+        raise _no_folder(workdir, f'{name}/{path.name}')
+
+
+def _no_folder(workdir: Path, name: str) -> InputError:
+  return InputError(
+    f'the workdir {workdir} cannot be written: {name} in it is no folder, or a '
+    'link. Choose another.'
+  )
 
 
 @contextlib.contextmanager

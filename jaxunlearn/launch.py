@@ -138,9 +138,13 @@ def _name(file: str) -> str:
 
 
 def _refuse(sentence: object, code: int = 2) -> None:
+  # One line, whatever the names in it hold.
+  shown = ''.join(
+    x if x.isprintable() else ascii(x)[1:-1] for x in str(sentence)
+  )
   # Who reads it may be gone, as tee is after Ctrl-C.
   with contextlib.suppress(OSError):
-    print(f'jaxunlearn: {sentence}', file=sys.stderr, flush=True)
+    print(f'jaxunlearn: {shown}', file=sys.stderr, flush=True)
   sys.exit(code)
 
 

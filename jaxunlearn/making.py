@@ -50,6 +50,10 @@ def original(run: Run) -> None:
       variables, made = _restored(path, problem.like())
       outcome = Outcome(variables, [], None, made.get('changes', []))
       facts['epochs'] = None  # Not measured: others trained it.
+      # Where it was made, if it says so.
+      facts |= {
+        k: made[k] for k in ('environment', 'deterministic') if k in made
+      }
     else:
       source = as_source(problem.train)
       outcome = _fit(run, 'original', source, clock, how.seed)

@@ -112,7 +112,7 @@ def _run(
       raise
     except Interrupted as error:
       raise Interrupted(f'{name}: {error}') from error
-    except (InputError, jax.errors.JaxRuntimeError) as error:
+    except (InputError, MemoryError, jax.errors.JaxRuntimeError) as error:
       (reason, *_) = str(error).splitlines() or [type(error).__name__]
       failed.parent.mkdir(parents=True, exist_ok=True)
       files.write_json(failed, {'failed': reason})

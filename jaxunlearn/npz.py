@@ -81,6 +81,7 @@ def read_npy(file: IO[bytes]) -> np.ndarray:
   except (
     MemoryError,
     OverflowError,
+    RecursionError,
     SyntaxError,
     TypeError,
     tokenize.TokenError,

@@ -3,14 +3,15 @@
 import os
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxunlearn import files, fingerprint, nested, settings
+from jaxunlearn import checks, files, fingerprint, nested, settings
 from jaxunlearn.data import requests, sources, splits
-from jaxunlearn.errors import InputError, Interrupted
+from jaxunlearn.errors import InputError, Interrupted, Unavailable
 from jaxunlearn.progress import Progress
 from jaxunlearn.stage import Stage
 from jaxunlearn.types import Array, Model, Resident, Variables, as_source
@@ -185,8 +186,30 @@ def _made_from(checkpoint: str) -> Mapping[str, Any]:
   for folder in (path / 'original', path):
     # Unlike Path.is_file, it is False too where one may not look.
     if checkpoint and os.path.isfile(folder / 'result.json'):
-      return Stage(folder, {}).recorded()
+      return _recorded(folder / 'result.json')
   return {}
+
+
+def _recorded(path: Path) -> Mapping[str, Any]:
+  """What an original was made from, if a run like this has written it."""
+  try:
+    before = files.read_json(path).get('made_from')
+  except Unavailable:
+    raise
+  except InputError:
+    before = None
+  moments = [
+    isinstance(before, dict) and before.get(name)
+    for name in ('data.mean', 'data.std')
+  ]
+  if not all(
+    isinstance(x, list) and x and all(map(checks.is_number, x)) for x in moments
+  ):
+    raise InputError(
+      f'{path} says nothing of how that original was trained: give a folder '
+      'with the checkpoint alone, or another copy of the workdir.'
+    )
+  return before
 
 
 def _normalisation(

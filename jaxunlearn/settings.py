@@ -1,7 +1,6 @@
 """A config, checked, and the network and optimizer that it stands for."""
 
 import functools
-import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ __all__ = ['check', 'network', 'optimizer']
 
 _SEED = (0, 2**32 - 1)
 _MANY = 10_000_000
+_LARGE = 1e30
 
 # (lowest, highest) of each number; whole numbers where both bounds are int.
 _RANGES = {
@@ -75,12 +75,17 @@ def check(config: Any) -> None:
     for name in names:
       if not isinstance(values.get(name), kind):
         raise InputError(f'{name} must be {wanted}, not {values.get(name)!r}.')
+  for name in _WORDS:
+    if not checks.is_text(values[name]):
+      raise InputError(
+        f'{name} holds bytes that are no UTF-8: rename what it names.'
+      )
   for name in ('data.num_train', 'data.num_test'):
     if not isinstance(values.get(name), int | None):
       raise InputError(f'{name} must be a whole number, or None for all.')
   mean, std = values['data.mean'], values['data.std']
   for name, numbers in (('mean', mean), ('std', std)):
-    if not all(checks.is_number(x) and math.isfinite(x) for x in numbers):
+    if not all(checks.is_number(x) and abs(x) < _LARGE for x in numbers):
       raise InputError(f'data.{name} must hold finite numbers, one a channel.')
   if any(x <= 0 for x in std):
     raise InputError('data.std must hold numbers above 0, one a channel.')

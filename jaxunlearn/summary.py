@@ -130,10 +130,15 @@ def similarity(stage: Stage, reference: Stage | None) -> float | None:
 def _environment(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
   """Versions, and the devices on which the stages were made."""
   made = [result for result in results if 'device' in result]
+  where = [result.get('environment', {}) for result in made]
+
+  def of(name: str, now: Any) -> str:
+    return ' and '.join(dict.fromkeys(str(x.get(name, now)) for x in where))
+
   return {
-    **machine.versions(),
+    **{name: of(name, now) for name, now in machine.versions().items()},
     'device': ' and '.join(dict.fromkeys(r['device'] for r in made)),
-    'device_count': jax.device_count(),
+    'device_count': max(x.get('devices', jax.device_count()) for x in where),
     'process_count': jax.process_count(),
     'deterministic': all(r.get('deterministic', True) for r in made),
   }

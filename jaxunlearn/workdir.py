@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxunlearn import files
+from jaxunlearn import checks, files
 from jaxunlearn.errors import InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.stage import Stage
@@ -32,6 +32,11 @@ class Workdir:
       InputError: it cannot be made or written.
     """
     self.path = files.expand(path).absolute()
+    if not checks.is_text(str(self.path)):
+      raise InputError(
+        f'the workdir {self.path} holds bytes that are no UTF-8: choose '
+        'another with --workdir.'
+      )
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       tempfile.TemporaryFile(dir=self.path).close()

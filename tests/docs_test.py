@@ -1,9 +1,12 @@
 """The documents say what the results beside them say."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
+
+from benchmarks.table import table
 
 DOCS = Path(__file__).parent.parent / 'docs'
 
@@ -38,3 +41,8 @@ def test_the_printed_table_ii_is_whole(side_by_side):
   assert top_k['accuracy_forget'] == '80.01'
   assert round(top_k['acceleration'], 1) == 15.5
   assert not side_by_side._printed('vgg19', 0.1, 'top_k')
+
+
+def test_the_table_of_the_benchmarks_is_that_of_their_results():
+  found = json.loads((DOCS / 'results/benchmarks_cpu.json').read_text())
+  assert table(found['results']) in (DOCS / 'performance.md').read_text()

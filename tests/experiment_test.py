@@ -289,6 +289,38 @@ def test_the_device_is_the_one_that_each_model_was_made_on(tmp_path):
   assert report['environment']['device'] == 'cpu and NVIDIA H200'
 
 
+def test_an_original_of_another_machine_stays_one(tmp_path):
+  run(tmp_path / 'a', {'row': ROW}, reference='none')
+  path = tmp_path / 'a/original/result.json'
+  result = json.loads(path.read_text())
+  result['environment']['cores'] = 99
+  result['environment']['jax'] = '0.1'
+  path.write_text(json.dumps(result))
+  report, _ = run(
+    tmp_path / 'b',
+    {'row': ROW},
+    reference='none',
+    original__checkpoint=str(tmp_path / 'a'),
+  )
+  (change,) = report['models']['row']['changes']
+  assert change['what']['cores'][0] == 99
+  assert report['environment']['jax'] == f'0.1 and {jax.__version__}'
+
+
+def test_an_original_that_says_nothing_of_itself_is_refused(tmp_path):
+  run(tmp_path / 'a', {'row': ROW}, reference='none')
+  for content in ('[]', '{"made_from": {"a": 1}}', '{}'):
+    (tmp_path / 'a/original/result.json').write_text(content)
+    with pytest.raises(InputError, match='says nothing of how that original'):
+      run(
+        tmp_path / 'b',
+        {'row': ROW},
+        reference='none',
+        original__checkpoint=str(tmp_path / 'a/original'),
+      )
+  assert not (tmp_path / 'b').exists()
+
+
 def test_a_checkpoint_that_was_made_again_is_another(tmp_path):
   run(tmp_path / 'a', {'row': ROW})
   given = {'original__checkpoint': str(tmp_path / 'a')}

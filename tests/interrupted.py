@@ -1,8 +1,9 @@
 """A short run that sends itself a signal: WORKDIR STAGE CALL SIGNAL [CELLS].
 
-Before the XLA call of that number in that stage, from 1; `finish` in place of a
-number is while the stage is written, `save` while a checkpoint of it is.
-CELLS are those of a matrix.
+Before the XLA call of that number in that stage, from 1. In place of a number
+`save` is while a checkpoint is written, `finish` before the stage is, `result`
+when its model is written and its result is not, and `renamed` when it is whole
+and its checkpoints are still there. CELLS are those of a matrix.
 """
 
 import json
@@ -79,7 +80,8 @@ def die_while_written(checkpoint, number):
 def main(work, stage, call, number, *cells):
   counts = {}
   offer, finish = attempt.Attempt.offer, stages.Stage._making
-  write = checkpoints.Checkpoints._write
+  write, abandon = checkpoints.Checkpoints._write, stages.Stage.abandon
+  write_json = stages.files.write_json
 
   def written(self, step, *args):
     if (call, self.path.name) == ('save', f'.unfinished-{stage}'):
@@ -100,6 +102,20 @@ def main(work, stage, call, number, *cells):
       os.kill(os.getpid(), int(number))
     return finish(self)
 
+  def die(here, folder):
+    if (here, folder) == (call, stage) and counts.get(stage):
+      os.kill(os.getpid(), int(number))
+
+  def written_json(path, content):
+    if path.name == 'result.json':
+      die('result', path.parent.name.removeprefix('.making-'))
+    write_json(path, content)
+
+  def abandoned(self):
+    die('renamed', self.path.name)
+    abandon(self)
+
+  stages.files.write_json, stages.Stage.abandon = written_json, abandoned
   attempt.Attempt.offer, stages.Stage._making = counted, made
   checkpoints.Checkpoints._write = written
   try:

@@ -9,11 +9,11 @@ import pytest
 from tests.forked import Forks
 from tests.interrupted import outcome
 
-# (stage, XLA call of that start, `save` or `finish`), over all stages.
+# (stage, XLA call of that start, or as `interrupted` has it), over all stages.
 KILLS = (
   *(('original', call) for call in ('1', '2', 'save', '5', 'finish')),
-  *(('retrained', call) for call in ('1', '3', 'save', 'finish')),
-  *(('finetune', call) for call in ('1', '2', 'save', 'finish')),
+  *(('retrained', call) for call in ('1', '3', 'save', 'result')),
+  *(('finetune', call) for call in ('1', '2', 'save', 'renamed')),
   *(('top_k', call) for call in ('2', '3', 'finish')),
   ('spd_gan of original', '3'),
   ('spd_gan of retrained', '4'),

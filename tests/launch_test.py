@@ -50,7 +50,7 @@ def contents(folder):
     str(path.relative_to(folder)): path.read_bytes()
     for path in sorted(folder.rglob('*'))
     if path.is_file()
-  }
+  } | {str(x.relative_to(folder)): b'' for x in folder.rglob('*') if x.is_dir()}
 
 
 @pytest.fixture(scope='module')
@@ -239,8 +239,8 @@ def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(tmp_path):
 def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path):
   # Of this width a checkpoint is cut too, and not a figure alone.
   flags = (*ONE_ROW, f'--workdir={tmp_path}', '--config.model.width=16')
-  # What is compiled is read, and not written.
-  compiled = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '1e9'}
+  # What is compiled cannot be written either, of which nothing is said.
+  compiled = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
   full = subprocess.run(
     ['bash', '-c', 'ulimit -f 12; exec "$@"', 'bash']
     + [sys.executable, '-m', 'jaxunlearn.launch', *map(str, flags)],
@@ -459,6 +459,18 @@ BAD = {
     ['--config=configs/paper/table2.py:tiny'],
     'takes :full or :small',
   ),
+  'a mean that no float holds': (
+    [*DIGITS, f'--config.data.mean=({10**400},)', '--config.data.std=(1.0,)'],
+    'must hold finite numbers',
+  ),
+  'a figure that is a list': (
+    ['--config=configs/paper/table2.py:small', '--config.paper=([1],)'],
+    'config.paper names [1]',
+  ),
+  'a name that is no UTF-8': (
+    [*DIGITS, '--config.data.source=npz:{}/caf\udce9.npz'],
+    'bytes that are no UTF-8',
+  ),
   'seconds below 0': ([*DIGITS, '--config.save.seconds=-1'], 'from 0 to 1e+09'),
   'part of a step': ([*DIGITS, '--config.save.steps=0.5'], 'whole number'),
   'a probe without steps': (['--config={}/probes.py'], 'must be from 1 to'),
@@ -580,7 +592,7 @@ def test_each_bad_input_is_one_sentence_exit_code_2_and_changes_nothing(
     forks = Forks(JAX_PLATFORMS='cpu', COLUMNS='100')
     for name in cases:
       flags = [flag.format(files, w=finished[0]) for flag in BAD[name][0]]
-      workdir = f'--workdir={tmp_path / name.replace(" ", "_")}'
+      workdir = f'--workdir={tmp_path / "runs" / name.replace(" ", "_")}'
       yield name, forks.run('jaxunlearn.launch', workdir, *flags)
     forks.close()
 

@@ -276,10 +276,14 @@ def test_what_failed_stays_where_it_is_not_to_be_made_again(tmp_path):
   assert not stage.path.exists()
 
 
-@pytest.mark.parametrize('name', ['figures', 'unlearned', 'cells'])
+@pytest.mark.parametrize(
+  'name',
+  ['figures', 'unlearned', 'cells', 'original', 'unlearned/a', 'cells/one']
+  + ['probes/spd_gan', 'originals/a'],
+)
 def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path, name):
   (tmp_path / 'mine').mkdir()
-  (tmp_path / 'w').mkdir()
+  (tmp_path / 'w' / name).parent.mkdir(parents=True)
   (tmp_path / 'w' / name).symlink_to(tmp_path / 'mine')
   with pytest.raises(InputError, match=f'{name} in it is no folder, or a link'):
     Workdir(tmp_path / 'w')

@@ -12,6 +12,8 @@ from jaxunlearn.errors import InputError
 
 __all__ = ['read']
 
+# Bytes; of the format's own reader.
+_MOST_HEADER = 100_000_000
 _DTYPES = {
   'BOOL': np.bool_,
   'U8': np.uint8,
@@ -56,6 +58,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
   length = int.from_bytes(content[:8], 'little')
   data = memoryview(content)[8 + length :]
   try:
+    if length > _MOST_HEADER:
+      raise ValueError('its header is longer than the format allows')
     header = json.loads(content[8 : 8 + length])
     header.pop('__metadata__', None)
     places = sorted(entry['data_offsets'] for entry in header.values())

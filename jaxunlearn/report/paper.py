@@ -142,7 +142,7 @@ def check_paper(paper: Iterable[str]) -> None:
     InputError: names the first that there is not.
   """
   for name in paper:
-    if name not in TABLES and name not in FIGURES:
+    if not isinstance(name, str) or name not in {*TABLES, *FIGURES}:
       raise InputError(
         f'config.paper names {name!r}; there are '
         f'{", ".join([*TABLES, *FIGURES])}.'

@@ -5,6 +5,8 @@ import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from jaxunlearn import checks
+
 __all__ = ['SCHEMA', 'validate']
 
 SCHEMA = 1
@@ -195,7 +197,9 @@ def _check(value: Any, kind: Any, path: str) -> None:
 def _strict(value: Any, path: str) -> None:
   """Raises on what strict JSON cannot hold, wherever it lies."""
   match value:
-    case None | bool() | str():
+    case None | bool():
+      return
+    case str() if checks.is_text(value):
       return
     # A larger one is no number that other readers of JSON keep.
     case int() if abs(value) <= 2**53:
@@ -204,7 +208,7 @@ def _strict(value: Any, path: str) -> None:
       return
     case Mapping():
       for name, item in value.items():
-        if not isinstance(name, str):
+        if not (isinstance(name, str) and checks.is_text(name)):
           raise _wrong(path, 'an object with strings as names', name)
         _strict(item, _join(path, name))
     case list() | tuple():

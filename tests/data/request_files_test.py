@@ -140,6 +140,17 @@ def test_bad_npy_files_are_refused(tmp_path, content, match):
   refused(tmp_path, content, '.npy', match)
 
 
+def test_a_header_that_python_cannot_parse_is_refused(tmp_path):
+  header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (%s1,)}" % (
+    b'-' * 4000
+  )
+  header += b' ' * (-(len(header) + 11) % 64) + b'\n'
+  content = b'\x93NUMPY\x01\x00' + len(header).to_bytes(2, 'little') + header
+  (tmp_path / 'deep.npy').write_bytes(content)
+  with pytest.raises(InputError, match=r'is no \.npy file'):
+    request_files.read(str(tmp_path / 'deep.npy'), N)
+
+
 def test_pickles_are_refused(tmp_path):
   path = tmp_path / 'r.npy'
   np.save(path, np.array([1, None]), allow_pickle=True)
