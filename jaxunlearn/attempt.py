@@ -61,7 +61,7 @@ class Attempt:
     self._checkpoints = checkpoints
     saved = checkpoints.latest(_as_arrays(state), run.progress.say)
     if saved:
-      self.state = _as_state(saved.tree, state)
+      self.state = run.problem.place(_as_state(saved.tree, state))
       self.lines, self.changes = saved.facts['lines'], saved.changes
       self.calls = [
         (steps, {name: np.float32(value) for name, value in call.items()})

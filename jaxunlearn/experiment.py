@@ -12,6 +12,7 @@ from jaxunlearn import (
   files,
   making,
   matrix,
+  mesh,
   plan,
   probing,
   report,
@@ -107,8 +108,11 @@ def _run(
       )
     stages = plan.stages(config, wanted, problem, work)
     this = Run(config, problem, work, stages, progress, noted)
+    if problem.mesh:
+      progress.say(f'{problem.mesh.size} devices share each batch')
     try:
-      return _work(this, wanted, go_on)
+      with mesh.within(problem.mesh):
+        return _work(this, wanted, go_on)
     finally:
       # Nothing is written any more when another may begin.
       for stage in stages.values():
@@ -189,7 +193,8 @@ def _make_original(
     if not stages['original'].finished:
       run.check_stop('original has not begun')
       try:
-        making.original(run)
+        with mesh.within(problem.mesh):
+          making.original(run)
       finally:
         stages['original'].settle()
 

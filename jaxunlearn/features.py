@@ -53,6 +53,7 @@ def compute(
     name: Resident(
       predict.logits(before, variables, source, batch_size),
       _labels(source, batch_size),
+      getattr(source, 'sharding', None),
     )
     for name, source in sources.items()
   }

@@ -34,7 +34,6 @@ from jaxunlearn.types import (
   Selection,
   Task,
   Variables,
-  as_source,
 )
 
 __all__ = ['failed', 'original', 'retrained', 'row']
@@ -55,7 +54,7 @@ def original(run: Run) -> None:
         k: made[k] for k in ('environment', 'deterministic') if k in made
       }
     else:
-      source = as_source(problem.train)
+      source = problem.everything()
       outcome = _fit(run, 'original', source, clock, how.seed)
     _finish(run, 'original', outcome, clock, facts)
 
@@ -127,14 +126,17 @@ def _unlearn(run: Run, row: Row) -> None:
   """Selects, perturbs and fine-tunes, from the original."""
   problem, tuning, clock = run.problem, row.settings, Clock()
   original = run.stages['original'].variables(problem.like())
-  retain = problem.retain if row.forgets else as_source(problem.train)
+  original = problem.place(original)
+  retain = problem.retain if row.forgets else problem.everything()
   task = Task(problem.model, original, problem.forget, retain)
   key = named_key(tuning['seed'], 'unlearn')
   key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
 
   keys = key_select, key_perturb
   selection, params, changes = _perturbed(run, row, task, keys, clock)
-  state = method.begin(row.method, task, params, selection, key_steps)
+  state = problem.place(
+    method.begin(row.method, task, params, selection, key_steps)
+  )
   stage, facts = run.stages[row.name], _facts(run, row)
   attempt = Attempt(run, row.name, stage.checkpoints, state, clock, facts)
   attempt.changes = attempt.changes or changes
@@ -184,7 +186,7 @@ def _perturbed(
   saved = kept.latest({'mask': mask, 'params': original}, run.progress.say)
   if saved:
     clock.go_on(saved.facts['seconds'])
-    tree = jax.tree.map(jnp.asarray, saved.tree)
+    tree = run.problem.place(jax.tree.map(jnp.asarray, saved.tree))
     return Selection(tree['mask']), tree['params'], saved.changes
   with clock.measure('select'):
     selection = method.select(row.method, task, keys[0])
@@ -218,7 +220,7 @@ def _fit(
   epoch_steps = batches.steps_per_epoch(len(source), how.batch_size)
   tx = settings.optimizer(how, epoch_steps)
   model, key = run.problem.model, named_key(seed, name)
-  begun = train.begin(model, source, key, tx)
+  begun = run.problem.place(train.begin(model, source, key, tx))
   attempt = Attempt(run, name, run.stages[name].checkpoints, begun, clock)
   steps = train.fit(
     model,

@@ -201,14 +201,17 @@ def _spd_gan(
   """What SPD-GAN measures, and a few images with their noise."""
   problem = run.problem
   judges = [
-    spd_gan.judge(problem.model, run.stages[model].variables(problem.like()))
+    spd_gan.judge(
+      problem.model,
+      problem.place(run.stages[model].variables(problem.like())),
+    )
     for model in (against, name)
   ]
   how = {key: value for key, value in settings.items() if key != 'seed'}
   # One key for all models: what differs is the model alone.
   key = named_key(settings['seed'], 'spd_gan')
   parts = {k: how[k] for k in ('learning_rate', 'width')}
-  state = spd_gan.begin(key, problem.forget, **parts)
+  state = problem.place(spd_gan.begin(key, problem.forget, **parts))
   attempt = Attempt(run, f'spd_gan of {name}', begun, state, Clock())
   state, calls = attempt.state, attempt.calls
   attempt.offer(state, calls)

@@ -8,13 +8,21 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from jaxunlearn import checks, files, fingerprint, nested, settings
+from jaxunlearn import checks, files, fingerprint, mesh, nested, settings
 from jaxunlearn.data import requests, sources, splits
 from jaxunlearn.errors import InputError, Interrupted, Unavailable
 from jaxunlearn.progress import Progress
 from jaxunlearn.stage import Stage
-from jaxunlearn.types import Array, Model, Resident, Variables, as_source
+from jaxunlearn.types import (
+  Array,
+  Model,
+  PyTree,
+  Resident,
+  Variables,
+  as_source,
+)
 from jaxunlearn.workdir import Workdir
 
 __all__ = ['Load', 'Problem', 'Run', 'named_key', 'prepare']
@@ -35,6 +43,7 @@ class Problem(NamedTuple):
     model: the network, which normalises its images.
     facts: {name: value} that every stage depends on.
     description: `request` of the report.
+    mesh: of the devices, where there are several.
   """
 
   request: requests.Request
@@ -45,11 +54,20 @@ class Problem(NamedTuple):
   model: Model
   facts: Mapping[str, Any]
   description: Mapping[str, Any]
+  mesh: Mesh | None
 
   @property
   def splits(self) -> dict[str, Resident]:
     """The three by name."""
     return {'forget': self.forget, 'retain': self.retain, 'test': self.test}
+
+  def everything(self) -> Resident:
+    """`train`, on the device."""
+    return mesh.spread(self.mesh, as_source(self.train))
+
+  def place(self, tree: PyTree) -> PyTree:
+    """A model, or what trains one, on the devices."""
+    return mesh.place(self.mesh, tree)
 
   def like(self) -> Variables:
     """Shapes and dtypes of the network's variables."""
@@ -101,6 +119,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
       they name.
   """
   data, forget = config.data, config.forget.to_dict()
+  devices = mesh.make(config.mesh.data)
   dataset = load(data.source, data.dir)
   train_positions, test_positions = splits.subset(
     dataset, data.num_train, data.num_test, data.seed
@@ -135,9 +154,10 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
     )
   return Problem(
     request=request,
-    forget=as_source(parts.forget),
-    retain=as_source(parts.retain),
-    test=as_source(parts.test),
+    **{
+      name: mesh.spread(devices, as_source(getattr(parts, name)))
+      for name in ('forget', 'retain', 'test')
+    },
     train=parts.train,
     model=_network(config, dataset, mean, std),
     facts={
@@ -158,6 +178,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
       'forget_fraction': len(request.positions) / len(train_positions),
       'seed': forget['seed'],
     },
+    mesh=devices,
   )
 
 

@@ -27,6 +27,7 @@ _RANGES = {
   'train.seed': _SEED,
   'forget.fraction': (0.0, 1.0),
   'forget.seed': _SEED,
+  'mesh.data': (0, _MANY),
   'save.seconds': (0.0, 1e9),
   'save.steps': (0, _MANY),
 }

@@ -83,10 +83,15 @@ class Resident:
     image: [n, height, width, channels], uint8 or float in [0, 1]; or a tuple
       of arrays [n, ...], for a model of `features.split`.
     label: [n] int32.
+    sharding: how what is taken lies on devices, where it divides evenly by
+      them; None: as JAX has it.
   """
 
   image: Array | tuple[Array, ...]
   label: Array
+  sharding: jax.sharding.NamedSharding | None = dataclasses.field(
+    default=None, metadata={'static': True}
+  )
 
   def __len__(self) -> int:
     return self.label.shape[0]
@@ -100,6 +105,8 @@ class Resident:
   def take(self, indices: Array) -> Batch:
     """Examples at `indices`, which may be traced and must be in range."""
     indices = jnp.asarray(indices, jnp.int32)
+    if self.sharding and len(indices) % self.sharding.num_devices == 0:
+      indices = jax.lax.with_sharding_constraint(indices, self.sharding)
     return {
       'image': jax.tree.map(lambda x: x[indices], self.image),
       'label': self.label[indices],

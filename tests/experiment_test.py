@@ -27,6 +27,7 @@ ROW = {'name': 'random_k'}
 
 def small(rows):
   config = common.get_config()
+  config.mesh.data = 1
   config.data.num_train, config.data.num_test = 120, 40
   config.model.width = 2
   config.train.epochs, config.train.batch_size = 2, 40
@@ -72,6 +73,36 @@ def test_the_original_depends_on_no_request(tmp_path):
   )
   hashes = [r['models']['original']['checkpoint_sha256'] for r in (one, other)]
   assert hashes[0] == hashes[1]
+
+
+def test_many_devices_give_the_report_of_one(tmp_path):
+  rows = {'row': {'name': 'top_k', 'k': 50, 'over': 'scalars'}}
+  probes = common.rows({'spd_gan': {'num_steps': 2, 'width': 2}})
+  one, _ = run(tmp_path / '1', rows, reference='none', probes=probes)
+  # The original of the first, for other roundings select other entries.
+  many, said = run(
+    tmp_path / '8',
+    rows,
+    reference='none',
+    probes=probes,
+    original__checkpoint=str(tmp_path / '1' / 'original'),
+    mesh__data=8,
+  )
+  assert '8 devices share each batch' in said
+  first, second = (
+    np.load(tmp_path / name / 'unlearned' / 'row' / 'selection.npz')
+    for name in '18'
+  )
+  chex.assert_trees_all_equal(dict(first), dict(second))
+  for name, values in one['models'].items():
+    found = many['models'][name]
+    for split in ('forget', 'retain', 'test'):
+      assert found['accuracy'][split] == pytest.approx(
+        values['accuracy'][split], abs=0.05
+      )
+    assert found['probes']['spd_gan']['noise_l2'] == pytest.approx(
+      values['probes']['spd_gan']['noise_l2'], rel=0.05
+    )
 
 
 def test_a_class_is_forgotten(tmp_path):

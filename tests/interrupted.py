@@ -33,6 +33,7 @@ def config(cells=()):
   In each cell of a matrix it is one recipe alone.
   """
   config = digits_topk.get_config()
+  config.mesh.data = 1
   with config.unlocked():
     config.data.num_train, config.data.num_test = 200, 50
     config.model.width = 4

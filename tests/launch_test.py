@@ -459,6 +459,10 @@ BAD = {
     ['--config=configs/paper/table2.py:tiny'],
     'takes :full or :small',
   ),
+  'more devices than there are': (
+    [*DIGITS, '--config.mesh.data=9'],
+    'there are 1 device(s)',
+  ),
   'a mean that no float holds': (
     [*DIGITS, f'--config.data.mean=({10**400},)', '--config.data.std=(1.0,)'],
     'must hold finite numbers',

@@ -67,6 +67,7 @@ SHELL = {
   'machine.py',
   'stage.py',
   'locks.py',
+  'mesh.py',
   'compile_cache.py',
   'making.py',
   'matrix.py',

@@ -22,6 +22,7 @@ ROWS = {
 
 def config(cells, rows=ROWS, **sections):
   made = common.get_config()
+  made.mesh.data = 1
   made.data.num_train, made.data.num_test = 120, 40
   made.model.width = 2
   made.train.epochs, made.train.batch_size = 2, 40

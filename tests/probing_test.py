@@ -24,6 +24,7 @@ REFERENCES = ('original', 'retrained', 'retrained_again', 'finetune_all')
 
 def config(rows=ROWS, **spd_gan):
   made = common.get_config()
+  made.mesh.data = 1
   made.data.num_train, made.data.num_test = 120, 40
   made.model.width = 2
   made.train.epochs, made.train.batch_size = 8, 40

@@ -24,6 +24,7 @@ ROWS = {
 
 def config(**sections):
   made = common.get_config()
+  made.mesh.data = 1
   made.data.num_train, made.data.num_test = 120, 40
   made.model.width = 2
   made.train.update({'epochs': 2, 'batch_size': 40})

@@ -39,7 +39,8 @@ def convolve(
   are written out as convolutions that XLA computes on its fast path also inside
   a loop, and the kernel's is summed over slices of the batch that stay in the
   cache: XLA's own goes through the whole batch once for each entry of the
-  kernel. All others, and those elsewhere, are XLA's.
+  kernel. All others, those elsewhere, and those under a mesh, whose devices
+  hold slices of the batch already, are XLA's.
 
   Args:
     image: [n, h, w, c].
@@ -56,7 +57,8 @@ def convolve(
     image.shape, kernel.shape, dimension_numbers
   )
   plain = numbers == _numbers(image, kernel) and _is_plain(padding, kwargs)
-  if jax.default_backend() != 'cpu' or not plain:
+  alone = jax.sharding.get_abstract_mesh().empty
+  if not (plain and alone and jax.default_backend() == 'cpu'):
     return jax.lax.conv_general_dilated(
       image, kernel, strides, padding, dimension_numbers=numbers, **kwargs
     )

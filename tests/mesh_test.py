@@ -1,0 +1,140 @@
+"""One mesh of many devices: the same masks, and numbers that rounding moves."""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxunlearn import (
+  evaluation,
+  mesh,
+  method,
+  models,
+  recipes,
+  train,
+)
+from jaxunlearn.clock import Clock
+from jaxunlearn.errors import InputError
+from jaxunlearn.models import layers
+from jaxunlearn.types import Task, as_source
+
+KEY = jax.random.key(0)
+RECIPES = {
+  'top_k': recipes.top_k(500, 'scalars', js_weight=0.5),
+  'eu_k': recipes.eu_k(2),
+}
+
+
+def data(seed, size):
+  rng = np.random.default_rng(seed)
+  return {
+    'image': rng.integers(0, 256, (size, 8, 8, 3), dtype=np.uint8),
+    'label': rng.integers(0, 10, size).astype(np.int32),
+  }
+
+
+class Small(nn.Module):
+  """A convolution, batch statistics, and a layer that is worth splitting."""
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = layers.conv(jnp.float32)(8, (3, 3), name='conv')(x)
+    x = nn.BatchNorm(use_running_average=not train, name='norm')(x)
+    x = nn.relu(x).reshape(len(x), -1)
+    x = nn.relu(nn.Dense(32, name='hidden')(x))
+    return nn.Dense(10, name='out')(x)
+
+
+@pytest.fixture(scope='module')
+def network():
+  return models.from_linen(Small(), (8, 8, 3))
+
+
+@pytest.fixture(scope='module')
+def original(network, as_if_trained):
+  return as_if_trained(network, data(0, 1)['image'])
+
+
+def task_on(devices, network, original):
+  forget, retain = (
+    mesh.spread(devices, as_source(data(*x))) for x in ((1, 12), (2, 40))
+  )
+  return Task(network, mesh.place(devices, original), forget, retain)
+
+
+def unlearned(devices, network, original, recipe):
+  """The selection, the last variables and metrics, and logits on retain."""
+  task = task_on(devices, network, original)
+  keys = jax.random.split(KEY, 4)
+  with mesh.within(devices):
+    selection = method.select(recipe, task, keys[0])
+    params = method.perturb(recipe, task, keys[1], selection)
+    state = method.begin(recipe, task, params, selection, keys[2])
+    state = mesh.place(devices, state)
+    *_, (state, metrics) = method.fine_tune(
+      recipe, task, state, keys[3], num_steps=3, batch_size=16
+    )
+    logits = evaluation.logits(
+      network, state.variables, {'retain': task.retain}
+    )
+  return jax.device_get((selection.mask, state.variables, metrics, logits))
+
+
+@pytest.fixture(scope='module')
+def alone(network, original):
+  return {
+    name: unlearned(None, network, original, recipe)
+    for name, recipe in RECIPES.items()
+  }
+
+
+@pytest.mark.parametrize('count', [2, 8])
+@pytest.mark.parametrize('name', RECIPES)
+def test_many_devices_give_the_same(network, original, alone, name, count):
+  mask, variables, metrics, logits = alone[name]
+  found = unlearned(mesh.make(count), network, original, RECIPES[name])
+  chex.assert_trees_all_equal(found[0], mask)
+  # Adam divides by the gradient's size: where that is nothing but rounding, a
+  # step is the learning rate, either way.
+  chex.assert_trees_all_close(found[1], variables, rtol=1e-3, atol=2e-3)
+  chex.assert_trees_all_close(
+    found[2:], (metrics, logits), rtol=1e-3, atol=5e-3
+  )
+
+
+def test_a_step_leaves_all_where_it_was_and_compiles_once(network, original):
+  devices, tx, clock = mesh.make(8), optax.adam(1e-3), Clock()
+  retain = task_on(devices, network, original).retain
+  with mesh.within(devices):
+    state = mesh.place(devices, train.begin(network, retain, KEY, tx))
+    how = {'num_steps': 4, 'batch_size': 16, 'tx': tx, 'state': state}
+    steps = train.fit(network, retain, KEY, **how)
+    next(steps)
+    with clock.measure('others'):
+      for after, _ in steps:
+        assert all(x.is_fully_replicated for x in jax.tree.leaves(after))
+  assert clock.seconds['compile'] == 0
+
+
+def test_batches_are_split_where_they_can_be():
+  source = mesh.spread(mesh.make(8), as_source(data(0, 40)))
+  for size, shape in ((16, (2,)), (12, (12,))):
+    label = source.take(np.arange(size))['label']
+    assert {x.data.shape for x in label.addressable_shards} == {shape}
+
+
+def test_one_device_needs_no_mesh():
+  assert mesh.make(1) is None
+  source = as_source(data(0, 4))
+  assert mesh.spread(None, source) is source
+  assert mesh.place(None, source) is source
+
+
+def test_all_devices_are_taken_unless_fewer_are_asked_for():
+  assert mesh.make(0).size == 8
+  assert mesh.make(2).size == 2
+  with pytest.raises(InputError, match='there are 8 device'):
+    mesh.make(9)
