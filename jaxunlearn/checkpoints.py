@@ -19,7 +19,8 @@ __all__ = ['Checkpoints', 'Saved']
 
 _KEPT = 2
 _CONTENT = {
-  *('step', 'made_from', 'environment', 'changes', 'facts', 'tree_sha256'),
+  **{'step': int, 'made_from': dict, 'environment': dict, 'changes': list},
+  **{'facts': dict, 'tree_sha256': str},
 }
 
 
@@ -188,7 +189,10 @@ class Checkpoints:
     except (InputError, KeyError):
       return None
     whole = manifest.get('sha256') == _sha256(content)
-    return content if whole and set(content) >= _CONTENT else None
+    if not whole or not isinstance(content, dict):
+      return None
+    kinds = (isinstance(content.get(k), kind) for k, kind in _CONTENT.items())
+    return content if all(kinds) else None
 
   def _read(self, step: int, like: PyTree) -> Saved | None:
     from jaxunlearn.models import adapters

@@ -5,11 +5,18 @@ import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-__all__ = ['deterministic', 'environment', 'keep_memory', 'versions']
+__all__ = [
+  'deterministic',
+  'elsewhere',
+  'environment',
+  'keep_memory',
+  'versions',
+]
 
 # Of malloc.h: M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD. One heap
 # for all threads, which nothing large bypasses, which never shrinks, and which
@@ -39,6 +46,18 @@ def environment() -> dict[str, Any]:
     **{name: getattr(jax.config, name) for name in _SETTINGS},
     **versions(),
   }
+
+
+def elsewhere(
+  then: Mapping[str, Any], now: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+  """In what two environments differ, as `changes` of a report; if they do."""
+  what = {
+    name: [then[name], now[name]]
+    for name in now
+    if name in then and then[name] != now[name]
+  }
+  return [{'step': None, 'what': what}] if what else []
 
 
 def keep_memory() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxunlearn import checks, compile_cache, files
+from jaxunlearn import checks, compile_cache, files, machine
 from jaxunlearn.attempt import Attempt
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.clock import Clock
@@ -238,8 +238,10 @@ def _spd_gan(
     'noise': noise,
     'label': first['label'],
   }
-  if attempt.changes:
-    values['changes'] = attempt.changes
+  made = run.stages[name].result().get('environment', {})
+  changes = attempt.changes or machine.elsewhere(made, machine.environment())
+  if changes:
+    values['changes'] = changes
   return values, jax.device_get(shown)
 
 

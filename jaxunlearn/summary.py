@@ -65,24 +65,14 @@ def assemble(
         'dead': _dead(stages[name], result),
         'stopped': result['stopped'],
         # What it tells of itself says as much.
-        'changes': result.get('changes') or _elsewhere(result, original),
+        'changes': result.get('changes')
+        or machine.elsewhere(
+          original.get('environment', {}), result.get('environment', {})
+        ),
       }
       for name, result in results.items()
     },
   }
-
-
-def _elsewhere(
-  result: Mapping[str, Any], original: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-  """In what the machine differs from that of the original, if in anything."""
-  then, now = (x.get('environment', {}) for x in (original, result))
-  what = {
-    name: [then[name], now[name]]
-    for name in now
-    if name in then and then[name] != now[name]
-  }
-  return [{'step': None, 'what': what}] if what else []
 
 
 def _dead(stage: Stage, result: Mapping[str, Any]) -> dict[str, Any] | None:

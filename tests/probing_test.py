@@ -12,6 +12,7 @@ from configs import common
 from jaxunlearn import experiment, fingerprint, probing
 from jaxunlearn.errors import InputError
 from jaxunlearn.progress import Progress
+from jaxunlearn.report import words
 
 ROWS = {
   'random_k': {'name': 'random_k', 'factor': -2.0},
@@ -145,6 +146,22 @@ def test_an_answer_about_another_model_is_asked_again(finished, tmp_path):
   _, said = run(config(), workdir)
   assert said.count('asking') == 1
   assert path.read_text() == before
+
+
+def test_an_answer_of_another_machine_than_the_model_says_so(tmp_path):
+  made = config({'random_k': ROWS['random_k']})
+  run(made, tmp_path)
+  (tmp_path / 'probes/spd_gan/original.json').unlink()
+  path = tmp_path / 'original/result.json'
+  result = json.loads(path.read_text())
+  result['environment']['cores'] = 99
+  path.write_text(json.dumps(result))
+  report, _ = run(made, tmp_path)
+  (change,) = report['models']['original']['probes']['spd_gan']['changes']
+  assert change['what']['cores'][0] == 99
+  assert 'spd_gan of original was made elsewhere than original (' in ' '.join(
+    words.remarks(report)
+  )
 
 
 def test_a_generator_that_diverges_is_reported_and_gives_no_degree(

@@ -49,19 +49,20 @@ def _changed(report: Mapping) -> Iterator[str]:
     for probe, answer in values['probes'].items():
       found[f'{probe} of {name}'] = answer.get('changes', ())
     for what, changes in found.items():
+      than = 'the original' if what == name else name
       for change in changes:
-        yield _went_on(what, change)
+        yield _went_on(what, than, change)
 
 
-def _went_on(what: str, change: Mapping) -> str:
+def _went_on(what: str, than: str, change: Mapping) -> str:
   parts = ', '.join(
     f'{part} {" then and ".join(map(_shown, values))} now'
     for part, values in change['what'].items()
   )
   if change['step'] is None:
     return (
-      f'{what} was made elsewhere than the original ({parts}): an '
-      'uninterrupted run may round otherwise.'
+      f'{what} was made elsewhere than {than} ({parts}): an uninterrupted '
+      'run may round otherwise.'
     )
   return (
     f'{what} was stopped after step {change["step"]} and gone on with '
