@@ -5,13 +5,13 @@
 
 Besides the paper's strategies, the other reading of K = 45; λ = 0 is
 `--config.recipes.top_k.js_weight=0`, and so of each row, in a workdir of its
-own. Neither was run at the small size. Times mean something on a quiet machine
-only, and absolute ones on an accelerator only. `:full` is the paper's size;
-`:small` fine-tunes for 12 epochs at most, because 3 are too few to see
-convergence in. Its cells of ResNet18 took 10 to 22 minutes each on one core of
-two CPU cores, with the other one busy, and those of VGG19 at 5 and 10 % about
-21, those of DenseNet121 and GoogLeNet about 40, with tests beside them. VGG19
-at 15 and 20 % was not run, nor the other two at 20 %.
+own. At the small size both were run for ResNet18 at 10 % alone. Times mean
+something on a quiet machine only, and absolute ones on an accelerator only.
+`:full` is the paper's size; `:small` fine-tunes for 12 epochs at most, because
+3 are too few to see convergence in. Its cells of ResNet18 took 10 to 22 minutes
+each on one core of two CPU cores, with the other one busy, and those of VGG19
+at 5 and 10 % about 21, those of DenseNet121 and GoogLeNet about 40, with tests
+beside them. VGG19 at 15 and 20 % was not run, nor the other two at 20 %.
 """
 
 from ml_collections import ConfigDict

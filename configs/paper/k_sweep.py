@@ -6,8 +6,8 @@
 Both readings of K, leaves and scalars; K = 0 is fine-tuning alone. `:full` is
 the paper's size, four ratios and 100 epochs, and wants an accelerator; `:small`
 is 10 % alone and took about 7.5 hours on one core of two CPU cores, with the
-other one busy. `:small,0` and `:full,0` are the same at λ = 0, which was not
-run.
+other one busy. `:small,0` and `:full,0` are the same at λ = 0, of which one
+seed of ResNet18 was run, in 27 minutes.
 """
 
 from ml_collections import ConfigDict
