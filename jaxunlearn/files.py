@@ -32,6 +32,8 @@ _FOLDERS = (
   *('tables', 'cells', 'originals', 'configs'),
 )
 _OF_FOLDERS = ('unlearned', 'probes', 'last_good', 'cells', 'originals')
+# Bytes that a byte of JSON may become in Python.
+_UNPACKED = 30
 # What ends every write, and what mends it.
 _FULL, _GONE = 'there is no room left to write', 'the disk failed'
 _OTHERS = 'what lies there is not ours to write'
@@ -121,7 +123,9 @@ def _is_line(line: Any) -> bool:
 
 
 def _text(path: Path) -> str:
-  check_fits(str(path), path.stat().st_size)
+  size = path.stat().st_size
+  check_fits(str(path), size)
+  check_fits(f'what {path} may unpack to', _UNPACKED * size)
   return path.read_text('utf-8')
 
 

@@ -27,6 +27,9 @@ from jaxunlearn.workdir import Workdir
 
 __all__ = ['Load', 'Problem', 'Run', 'named_key', 'prepare']
 
+# Bytes of images whose moments are taken at once.
+_AT_ONCE = 2**28
+
 Load = Callable[[str, str], sources.Dataset]
 
 
@@ -259,8 +262,7 @@ def _normalisation(
   if before:
     return tuple(known[0]), tuple(known[1])
   scale = 255 if images.dtype == np.uint8 else 1
-  mean = images.mean((0, 1, 2), np.float64) / scale
-  std = images.std((0, 1, 2), dtype=np.float64) / scale
+  mean, std = (x / scale for x in _moments(images))
   if not (std > 0).all():
     raise InputError(
       f'channel {int(np.argmin(std))} of the training images is constant, so '
@@ -268,3 +270,17 @@ def _normalisation(
       'data.std.'
     )
   return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Mean and standard deviation of each channel, in float64."""
+  if images.nbytes <= _AT_ONCE:
+    mean = images.mean((0, 1, 2), np.float64)
+    return mean, images.std((0, 1, 2), dtype=np.float64)
+  # NumPy would make a copy of all of it, of 8 bytes a number.
+  parts = np.array_split(images, -(-images.nbytes // _AT_ONCE))
+  weights = np.array([len(part) for part in parts]) / len(images)
+  means = np.stack([part.mean((0, 1, 2), np.float64) for part in parts])
+  mean = weights @ means
+  squares = np.stack([((part - mean) ** 2).mean((0, 1, 2)) for part in parts])
+  return mean, np.sqrt(weights @ squares)
