@@ -35,6 +35,7 @@ class Begun:
         save=types.SimpleNamespace(**{'seconds': 0.0, 'steps': 0, **save})
       ),
       noted=lambda: self.stop,
+      problem=types.SimpleNamespace(place=lambda tree: tree),
       progress=Progress(Console(file=io.StringIO())),
     )
     self.path, checkpoints = folder / 'c', Checkpoints(folder / 'c', {})
