@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxunlearn import memory
 from jaxunlearn.errors import InputError, Unavailable
 
 __all__ = [
-  'check_fits',
   'check_folders',
   'check_whole',
   'damaged',
@@ -22,6 +22,7 @@ __all__ = [
   'read_lines',
   'remove_folder',
   'replace',
+  'text',
   'write_json',
   'writing',
 ]
@@ -78,7 +79,7 @@ def read_json(path: Path, remove: Path | None = None) -> dict[str, Any]:
     InputError: the file cannot be read, or holds no object of JSON.
   """
   try:
-    content = json.loads(_text(path))
+    content = json.loads(text(path))
   except InputError:
     raise
   except (OSError, ValueError, RecursionError) as error:
@@ -100,7 +101,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
   if not path.exists():
     return []
   try:
-    whole, _, _ = _text(path).rpartition('\n')
+    whole, _, _ = text(path).rpartition('\n')
     lines = [json.loads(x) for x in whole.splitlines()]
   except InputError:
     raise
@@ -122,10 +123,17 @@ def _is_line(line: Any) -> bool:
   )
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
+  """What a file of JSON says, which is no more than memory can take.
+
+  Raises:
+    InputError: it is larger.
+    OSError: it cannot be read.
+    ValueError: it is no text.
+  """
   size = path.stat().st_size
-  check_fits(str(path), size)
-  check_fits(f'what {path} may unpack to', _UNPACKED * size)
+  memory.check_fits(str(path), size)
+  memory.check_fits(f'what {path} may unpack to', _UNPACKED * size)
   return path.read_text('utf-8')
 
 
@@ -174,34 +182,6 @@ def remove_folder(path: Path) -> None:
     path.unlink()
   elif path.exists():
     shutil.rmtree(path)
-
-
-def check_fits(what: str, size: int) -> None:
-  """Checks, before anything is read, that it has room in memory.
-
-  Args:
-    what: names it.
-    size: how many bytes it says that it is.
-
-  Raises:
-    InputError: more than this machine has.
-  """
-  memory = _memory()
-  if size > memory:
-    raise InputError(
-      f'{what} is {size / 2**30:.1f} GiB, more than the '
-      f'{memory / 2**30:.1f} GiB of memory here: take a smaller one.'
-    )
-
-
-def _memory() -> int:
-  """Bytes that there are, for this process or its container."""
-  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-  try:
-    # 'max' where a container has no limit of its own.
-    return min(memory, int(Path('/sys/fs/cgroup/memory.max').read_text()))
-  except (OSError, ValueError):
-    return memory
 
 
 def check_folders(workdir: Path) -> None:

@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from jaxunlearn import files
+from jaxunlearn import files, memory
 from jaxunlearn.errors import InputError
 
 __all__ = ['read', 'read_npy', 'unpack']
@@ -53,7 +53,7 @@ def unpack(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
       there = [x for x in names if f'{x}.npy' in archive.namelist()]
       sizes = [archive.getinfo(f'{x}.npy').file_size for x in there]
-      files.check_fits(f'what {path} unpacks to', sum(sizes))
+      memory.check_fits(f'what {path} unpacks to', sum(sizes))
       return {x: _member(archive, f'{x}.npy') for x in there}
   except InputError:
     raise

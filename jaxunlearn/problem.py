@@ -10,8 +10,16 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxunlearn import checks, files, fingerprint, mesh, nested, settings
-from jaxunlearn.data import requests, sources, splits
+from jaxunlearn import (
+  checks,
+  files,
+  fingerprint,
+  memory,
+  mesh,
+  nested,
+  settings,
+)
+from jaxunlearn.data import moments, requests, sources, splits
 from jaxunlearn.errors import InputError, Interrupted, Unavailable
 from jaxunlearn.progress import Progress
 from jaxunlearn.stage import Stage
@@ -27,8 +35,8 @@ from jaxunlearn.workdir import Workdir
 
 __all__ = ['Load', 'Problem', 'Run', 'named_key', 'prepare']
 
-# Bytes of images whose moments are taken at once.
-_AT_ONCE = 2**28
+# Of the images at once, at most: as they came, and all splits twice.
+_COPIES = 3
 
 Load = Callable[[str, str], sources.Dataset]
 
@@ -124,6 +132,10 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
   data, forget = config.data, config.forget.to_dict()
   devices = mesh.make(config.mesh.data)
   dataset = load(data.source, data.dir)
+  memory.check_fits(
+    f'{dataset.name[:200]}, once as it came and twice in splits,',
+    _COPIES * (dataset.x_train.nbytes + dataset.x_test.nbytes),
+  )
   train_positions, test_positions = splits.subset(
     dataset, data.num_train, data.num_test, data.seed
   )
@@ -133,9 +145,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
   parts = splits.split(dataset, train_positions, test_positions, request)
   channels = dataset.x_train.shape[-1]
   before = _made_from(config.original.checkpoint)
-  mean, std = _normalisation(
-    data, dataset.x_train[train_positions], channels, before
-  )
+  mean, std = _normalisation(data, parts.train['image'], channels, before)
   depends = {
     'random': ('fraction', 'seed'),
     'mislabelled': ('fraction', 'seed'),
@@ -155,12 +165,13 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
       'original.checkpoint was not trained on them: leave original.checkpoint '
       'empty, or give the workdir that was.'
     )
+  spread = {
+    name: mesh.spread(devices, as_source(getattr(parts, name)))
+    for name in ('forget', 'retain', 'test')
+  }
   return Problem(
     request=request,
-    **{
-      name: mesh.spread(devices, as_source(getattr(parts, name)))
-      for name in ('forget', 'retain', 'test')
-    },
+    **spread,
     train=parts.train,
     model=_network(config, dataset, mean, std),
     facts={
@@ -261,8 +272,7 @@ def _normalisation(
     return tuple(data.mean), tuple(data.std)
   if before:
     return tuple(known[0]), tuple(known[1])
-  scale = 255 if images.dtype == np.uint8 else 1
-  mean, std = (x / scale for x in _moments(images))
+  mean, std = moments.per_channel(images)
   if not (std > 0).all():
     raise InputError(
       f'channel {int(np.argmin(std))} of the training images is constant, so '
@@ -270,17 +280,3 @@ def _normalisation(
       'data.std.'
     )
   return tuple(mean.tolist()), tuple(std.tolist())
-
-
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Mean and standard deviation of each channel, in float64."""
-  if images.nbytes <= _AT_ONCE:
-    mean = images.mean((0, 1, 2), np.float64)
-    return mean, images.std((0, 1, 2), dtype=np.float64)
-  # NumPy would make a copy of all of it, of 8 bytes a number.
-  parts = np.array_split(images, -(-images.nbytes // _AT_ONCE))
-  weights = np.array([len(part) for part in parts]) / len(images)
-  means = np.stack([part.mean((0, 1, 2), np.float64) for part in parts])
-  mean = weights @ means
-  squares = np.stack([((part - mean) ** 2).mean((0, 1, 2)) for part in parts])
-  return mean, np.sqrt(weights @ squares)

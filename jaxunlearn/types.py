@@ -136,7 +136,7 @@ def as_source(source: Source | Batch) -> Source:
     raise ValueError(
       f'a batch needs image and label; this one has {sorted(source)}.'
     )
-  image = jnp.asarray(source['image'])
+  image = _on_device(source['image'])
   label = jnp.asarray(source['label'])
   if label.shape != image.shape[:1]:
     raise ValueError(
@@ -152,6 +152,14 @@ def as_source(source: Source | Batch) -> Source:
   if not label.size:
     raise ValueError('a batch needs at least one example; this one has none.')
   return Resident(image, label.astype(jnp.int32))
+
+
+def _on_device(image: Array) -> Array:
+  """As jnp.asarray does, which makes two copies of what NumPy holds."""
+  if isinstance(image, np.ndarray):
+    # Once it is there, NumPy's may change.
+    return jax.block_until_ready(jax.device_put(image, may_alias=False))
+  return jnp.asarray(image)
 
 
 def _kept(weight: Array, shape: tuple[int, ...]) -> np.ndarray:

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from jaxunlearn import files
+from jaxunlearn import files, memory
 from jaxunlearn.errors import InputError, Unavailable
 
 
@@ -169,6 +169,6 @@ def test_what_another_owns_is_told_of_with_its_remedy():
 def test_json_that_would_not_fit_as_objects_is_not_read(tmp_path, monkeypatch):
   path = tmp_path / 'a.json'
   path.write_text('{"a": [' + '[],' * 1000 + '[]]}')
-  monkeypatch.setattr(files, '_memory', lambda: 20 * path.stat().st_size)
+  monkeypatch.setattr(memory, 'size', lambda: 20 * path.stat().st_size)
   with pytest.raises(InputError, match='may unpack to'):
     files.read_json(path)

@@ -1,13 +1,50 @@
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 
-from jaxunlearn import problem
+from configs import digits_topk
+from jaxunlearn import memory, problem
+from jaxunlearn.data import sources
+from jaxunlearn.errors import InputError
 
 
-def test_moments_in_parts_are_those_of_the_whole(monkeypatch):
-  images = np.random.default_rng(0).integers(0, 256, (101, 8, 8, 3), np.uint8)
-  images[:40] //= 3
-  whole = problem._moments(images)
-  monkeypatch.setattr(problem, '_AT_ONCE', images.nbytes // 7)
-  parts = problem._moments(images)
-  np.testing.assert_allclose(parts, whole, rtol=1e-12)
-  np.testing.assert_array_equal(whole[0], images.mean((0, 1, 2), np.float64))
+def images(count):
+  rng = np.random.default_rng(0)
+  x = rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
+  y = rng.integers(0, 10, count, np.int32)
+  return sources.Dataset('npz:some.npz', x, y, x[:100], y[:100])
+
+
+def config():
+  config = digits_topk.get_config()
+  config.mesh.data = 1
+  return config
+
+
+def test_data_without_room_for_its_splits_is_refused(monkeypatch):
+  data = images(1000)
+  monkeypatch.setattr(memory, 'size', lambda: 3 * data.x_train.nbytes)
+  with pytest.raises(InputError, match=r'some\.npz, once as it came and twice'):
+    problem.prepare(config(), lambda *_: data)
+  size = 3 * (data.x_train.nbytes + data.x_test.nbytes)
+  monkeypatch.setattr(memory, 'size', lambda: size)
+  problem.prepare(config(), lambda *_: data)
+
+
+def test_no_more_copies_are_made_than_there_is_room_for():
+  code = (
+    'import resource, jax; from tests import problem_test as this; '
+    'from jaxunlearn import problem; '
+    'jax.numpy.zeros(3).block_until_ready(); data = this.images(60_000); '
+    'size = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; '
+    'before = size() - data.x_train.nbytes; '
+    'made = problem.prepare(this.config(), lambda *_: data); '
+    'made.everything(); print((size() - before) / data.x_train.nbytes)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  # And 0.3 of 184 MB for what traces the network.
+  assert 2.5 < float(done.stdout) < problem._COPIES + 0.3

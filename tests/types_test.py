@@ -9,6 +9,20 @@ IMAGE = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1)
 LABEL = np.arange(6)
 
 
+def test_what_numpy_held_is_copied_and_of_the_width_of_jax():
+  image = np.zeros((64, 64, 64, 1))
+  source = as_source({'image': image, 'label': np.zeros(64, int)})
+  image += 1
+  assert (source.image.dtype, source.label.dtype) == (jnp.float32, jnp.int32)
+  assert not source.image.any()
+
+  @jax.jit
+  def within(x):
+    return as_source({'image': IMAGE, 'label': LABEL}).take(x)['image']
+
+  np.testing.assert_array_equal(within(np.array([4, 1])), IMAGE[[4, 1]])
+
+
 def test_a_batch_serves_as_a_source():
   source = as_source({'image': IMAGE, 'label': LABEL})
   assert isinstance(source, Resident) and isinstance(source, Source)

@@ -168,13 +168,13 @@ def _images(where: str, array: np.ndarray) -> np.ndarray:
       f'{where} is {array.dtype}, but images are uint8, or float in [0, 1].'
     )
   # NaN is in no range, so this finds it too.
-  good = ((array >= 0) & (array <= 1)).all(axis=(1, 2, 3))
+  good = np.array([(x >= 0).all() and (x <= 1).all() for x in array])
   if not good.all():
     raise InputError(
       f'{where}[{good.argmin()}] has a pixel that is NaN or outside [0, 1]; '
       'rescale float images, or store them as uint8.'
     )
-  return array.astype(np.float32)
+  return array.astype(np.float32, copy=False)
 
 
 def _labels(where: str, array: np.ndarray, length: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from jaxunlearn import files
+from jaxunlearn import files, memory
 from jaxunlearn.errors import InputError
 
 __all__ = ['read']
@@ -110,7 +110,7 @@ def _check_fits(builder: Any, split: str) -> None:
   if None not in shape:
     dtype = np.dtype(builder.info.features['image'].np_dtype)
     size = info.num_examples * math.prod(shape) * dtype.itemsize
-  files.check_fits(f'the {split} split of {builder.info.full_name}', 2 * size)
+  memory.check_fits(f'the {split} split of {builder.info.full_name}', 2 * size)
 
 
 def _require(what: str, needed: Set[str], present: Iterable[str]) -> None:

@@ -1,8 +1,5 @@
 """Variables to and from Orbax checkpoints; from PyTorch's state_dict."""
 
-import json
-import textwrap
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,13 +9,11 @@ import numpy as np
 
 from jaxunlearn import files
 from jaxunlearn.errors import InputError
+from jaxunlearn.models import orbax_files
 from jaxunlearn.models.torch_weights import from_torch_state_dict
 from jaxunlearn.types import PyTree, Variables
 
 __all__ = ['from_torch_state_dict', 'read_arrays', 'restore', 'save']
-
-# Two threads that are in Orbax at once may wait for one another for ever.
-_ALONE = threading.RLock()
 
 
 def save(path: str | Path, variables: Variables) -> None:
@@ -36,7 +31,7 @@ def save(path: str | Path, variables: Variables) -> None:
   path = files.expand(path).absolute()
   if path.exists():
     raise InputError(f'{path} exists already: remove it or choose another.')
-  with _ALONE, ocp.StandardCheckpointer() as checkpointer:
+  with orbax_files.ALONE, ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(path, variables)
 
 
@@ -60,8 +55,11 @@ def restore(path: str | Path, like: Variables) -> Variables:
     InputError: there is no checkpoint, more than one, a damaged one, one of
       another network, or one that holds a NaN or an infinity.
   """
-  path = _guarded(_locate, files.expand(path).absolute())
-  tree = _guarded(_metadata, path)
+  path = files.expand(path).absolute()
+  with orbax_files.reading(path):
+    path = orbax_files.locate(path)
+  with orbax_files.reading(path):
+    tree = orbax_files.metadata(path)
   if not isinstance(tree, Mapping):
     raise InputError(
       f'the checkpoint {path} holds a {type(tree).__name__} at the top: save '
@@ -73,7 +71,8 @@ def restore(path: str | Path, like: Variables) -> Variables:
   found = {name: node[name] for name in wanted if name in node}
   _compare(_by_path(found), _by_path(wanted), path)
   dtypes = {name: leaf.dtype for name, leaf in _by_path(wanted).items()}
-  arrays = _guarded(_read, path, found, dtypes, inside)
+  with orbax_files.reading(path):
+    arrays = _read(path, found, dtypes, inside)
   for name, array in arrays.items():
     if not np.isfinite(array).all():
       raise InputError(
@@ -101,112 +100,12 @@ def read_arrays(path: str | Path, like: PyTree) -> PyTree:
   """
   import orbax.checkpoint as ocp
 
-  def read(path: Path) -> PyTree:
-    _probe(path)
-    how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
-    found = ocp.PyTreeCheckpointHandler().restore(
-      path, args=ocp.args.PyTreeRestore(item=like, restore_args=how)
-    )
-    for have, want in zip(
-      jax.tree.leaves(found), jax.tree.leaves(like), strict=True
-    ):
-      if (have.shape, have.dtype) != (want.shape, want.dtype):
-        raise ValueError(f'{have.shape} is not {want.shape}')
-    return found
-
-  return _guarded(read, Path(path).expanduser().absolute())
-
-
-def _locate(path: Path) -> Path:
-  """The directory, `path` or one in it, that holds the saved tree."""
-  if not path.exists():
-    raise InputError(
-      f'the checkpoint {path} does not exist: give the directory that '
-      'Orbax wrote.'
-    )
-  if not path.is_dir():
-    raise InputError(
-      f'the checkpoint {path} is a file, and an Orbax checkpoint is a '
-      'directory: give the directory.'
-    )
-  if (path / '_METADATA').is_file():
-    return path
-  found = [file.parent for file in sorted(path.glob('*/_METADATA'))]
-  found = [folder for folder in found if '-checkpoint-tmp' not in folder.name]
-  names = [folder.name for folder in found]
-  for name in ('original', 'default'):
-    if name in names:
-      return path / name
-  if 'retrained' in names:
-    raise InputError(
-      f'the workdir {path} has no original/ any more: give the checkpoint '
-      'that is to be unlearned.'
-    )
-  if len(found) == 1:
-    return found[0]
-  if found:
-    raise InputError(
-      f'{path} holds several checkpoints ({", ".join(names[:5])}): '
-      'name one of them.'
-    )
-  deeper = sorted(path.glob('*/*/_METADATA'))
-  remedy = (
-    f'did you mean {deeper[-1].parent}?'
-    if deeper
-    else 'give a directory that Orbax wrote, with its file _METADATA.'
-  )
-  state = 'holds no Orbax checkpoint' if any(path.iterdir()) else 'is empty'
-  raise InputError(f'the directory {path} {state}: {remedy}')
-
-
-def _guarded(read, path: Path, *args):
-  """The outcome of a read, or one sentence where a file is damaged."""
-  try:
-    with _ALONE:
-      return read(path, *args)
-  except InputError:
-    raise
-  # What Orbax and tensorstore raise when files are cut, emptied or missing.
-  except (
-    *(ValueError, TypeError, KeyError, AttributeError, OSError),
-    RecursionError,
-  ) as error:
-    files.check_whole(f'the checkpoint {str(path)[:200]}', error)
-    reason = textwrap.shorten(str(error), 80, placeholder='…')
-    raise InputError(
-      f'the checkpoint {str(path)[:200]} is damaged or cannot be read '
-      f'({type(error).__name__}: {reason}): take another copy of it.'
-    ) from error
-
-
-def _metadata(path: Path) -> Mapping[str, PyTree]:
-  """The saved tree, with a shape and a dtype for each leaf."""
-  import orbax.checkpoint as ocp
-
-  _probe(path)
-  return ocp.PyTreeCheckpointHandler().metadata(path).tree
-
-
-def _probe(path: Path) -> None:
-  """Reads all that is stored once, in order, and lets the first failure out.
-
-  Orbax reads many arrays at a time; when several fail, the others' tracebacks
-  land on the terminal.
-  """
-  import tensorstore
-
-  described = json.loads((path / '_METADATA').read_text())
-  for file in [path / '_sharding', *path.glob('array_metadatas/*')]:
-    if file.is_file():
-      json.loads(file.read_text())
-  if described['use_ocdbt'] and described['tree_metadata']:
-    base = {'driver': 'file', 'path': f'{path}/'}
-    store = tensorstore.KvStore.open({'driver': 'ocdbt', 'base': base}).result()
-    keys = store.list().result()
-    if not keys:
-      raise FileNotFoundError('its arrays are missing')
-    for key in keys:
-      store.read(key).result()
+  path = Path(path).expanduser().absolute()
+  how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+  with orbax_files.reading(path):
+    # Before there is room for them; a list's positions are names there.
+    _compare(_by_path(orbax_files.metadata(path)), _by_path(like), path)
+    return orbax_files.read(path, like, how, partial=False)
 
 
 def _inside(tree: PyTree, wanted: Variables, path: Path) -> str:
@@ -272,12 +171,7 @@ def _read(path: Path, found: PyTree, dtypes: Mapping, inside: str) -> dict:
   how = jax.tree_util.tree_map_with_path(args, item)
   if inside:
     item, how = {inside: item}, {inside: how}
-  tree = ocp.PyTreeCheckpointHandler().restore(
-    path,
-    args=ocp.args.PyTreeRestore(
-      item=item, restore_args=how, partial_restore=True
-    ),
-  )
+  tree = orbax_files.read(path, item, how, partial=True)
   return _by_path(tree[inside] if inside else tree)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from jaxunlearn import files
+from jaxunlearn import files, memory
 from jaxunlearn.errors import InputError
 
 __all__ = ['read']
@@ -48,7 +48,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
   """
   path = files.expand(path)
   try:
-    files.check_fits(str(path), path.stat().st_size)
+    memory.check_fits(str(path), path.stat().st_size)
     content = path.read_bytes()
   except OSError as error:
     raise InputError(

@@ -1,6 +1,7 @@
 import collections
 import json
 import logging
+import os
 import shutil
 
 import jax
@@ -261,6 +262,32 @@ def test_damage_beside_the_arrays_is_one_sentence(tmp_path, name, damage):
   adapters.save(tmp_path / 'a', variables())
   damage(tmp_path / 'a' / name)
   refused(tmp_path / 'a', variables(), 'damaged')
+
+
+@pytest.mark.parametrize(
+  'name', ['_METADATA', '_sharding', 'array_metadatas/process_0', 'd']
+)
+def test_a_file_larger_than_memory_is_not_read(tmp_path, name):
+  adapters.save(tmp_path / 'a', variables())
+  target = tmp_path / 'a' / name
+  target = next(target.iterdir()) if target.is_dir() else target
+  os.truncate(target, 2**43)
+  words = (target.name, '8192.0 GiB', 'of memory here')
+  refused(tmp_path / 'a', variables(), *words)
+
+
+def test_pieces_larger_than_their_array_are_not_unpacked(tmp_path):
+  handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
+  with ocp.Checkpointer(handler) as checkpointer:
+    checkpointer.save(tmp_path / 'a', variables())
+  stored = tmp_path / 'a/params.conv.kernel/.zarray'
+  content = json.loads(stored.read_text())
+  # 400 GB, of which Orbax would end the process.
+  content['chunks'] = [3, 2**35]
+  stored.write_text(json.dumps(content))
+  refused(tmp_path / 'a', variables(), 'damaged', 'in pieces of')
+  with pytest.raises(InputError, match='in pieces of'):
+    adapters.read_arrays(tmp_path / 'a', variables())
 
 
 def test_shardings_are_not_needed(tmp_path):

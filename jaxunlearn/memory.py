@@ -1,0 +1,36 @@
+"""Whether something has room in memory, asked before it is made."""
+
+import os
+from pathlib import Path
+
+from jaxunlearn.errors import InputError
+
+__all__ = ['check_fits', 'size']
+
+
+def check_fits(what: str, needed: int) -> None:
+  """Checks, before anything is read, that it has room in memory.
+
+  Args:
+    what: names it.
+    needed: how many bytes that takes.
+
+  Raises:
+    InputError: more than this machine has.
+  """
+  there = size()
+  if needed > there:
+    raise InputError(
+      f'{what} is {needed / 2**30:.1f} GiB, more than the '
+      f'{there / 2**30:.1f} GiB of memory here: take a smaller one.'
+    )
+
+
+def size() -> int:
+  """Bytes that there are, for this process or its container."""
+  memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  try:
+    # 'max' where a container has no limit of its own.
+    return min(memory, int(Path('/sys/fs/cgroup/memory.max').read_text()))
+  except (OSError, ValueError):
+    return memory
