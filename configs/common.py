@@ -78,8 +78,9 @@ def get_config() -> ConfigDict:
   config.recipes = rows({})
   # {probe: its settings}; spd_gan, as in jaxunlearn/probes/spd_gan.py.
   config.probes = rows({})
-  # Devices over which each batch is split; 0: all there are.
-  config.mesh = {'data': 0}
+  # data x model devices, over which each batch is split, and along model the
+  # parameters and what trains them too; a data of 0: all there are.
+  config.mesh = {'data': 0, 'model': 1}
   # What is unfinished is saved so often, on the way: after so many seconds, or
   # steps; 0 never. A run that was killed goes on from there. Between XLA calls,
   # of which each is a step on a CPU and an epoch elsewhere.

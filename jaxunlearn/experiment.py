@@ -109,7 +109,7 @@ def _run(
     stages = plan.stages(config, wanted, problem, work)
     this = Run(config, problem, work, stages, progress, noted)
     if problem.mesh:
-      progress.say(f'{problem.mesh.size} devices share each batch')
+      progress.say(mesh.described(problem.mesh))
     try:
       with mesh.within(problem.mesh):
         return _work(this, wanted, go_on)

@@ -81,9 +81,10 @@ class Problem(NamedTuple):
     return mesh.place(self.mesh, tree)
 
   def like(self) -> Variables:
-    """Shapes and dtypes of the network's variables."""
+    """Shapes and dtypes of the network's variables, and where they lie."""
     image = self.test.image[:1]
-    return jax.eval_shape(self.model.init, jax.random.key(0), image)
+    found = jax.eval_shape(self.model.init, jax.random.key(0), image)
+    return mesh.like(self.mesh, found)
 
 
 class Run(NamedTuple):
@@ -130,7 +131,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
       they name.
   """
   data, forget = config.data, config.forget.to_dict()
-  devices = mesh.make(config.mesh.data)
+  devices = mesh.make(config.mesh.data, config.mesh.model)
   dataset = load(data.source, data.dir)
   memory.check_fits(
     f'{dataset.name[:200]}, once as it came and twice in splits,',
@@ -173,7 +174,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
     request=request,
     **spread,
     train=parts.train,
-    model=_network(config, dataset, mean, std),
+    model=mesh.gathered(devices, _network(config, dataset, mean, std)),
     facts={
       **hashes,
       **{f'data.{k}': data[k] for k in ('num_train', 'num_test', 'seed')},

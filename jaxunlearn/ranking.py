@@ -189,13 +189,15 @@ def _staged(op: Callable[..., Array], x: Array) -> Array:
   Neighbours lie on one device where an axis is sharded evenly: otherwise each
   device would need the whole axis.
   """
-  dtype = {'dtype': jnp.int32} if op is jnp.sum else {}
+  few, many = (
+    ({'dtype': jnp.int8}, {'dtype': jnp.int32}) if op is jnp.sum else ({}, {})
+  )
   x = jnp.atleast_1d(x)
   axis = int(np.argmax(x.shape))
   size = x.shape[axis]
   shard = size // math.gcd(size, jax.device_count())
   near = max(n for n in range(1, _NEAR + 1) if shard % n == 0)
   shape = (*x.shape[:axis], size // near, near, *x.shape[axis + 1 :])
-  found = op(x.reshape(shape), axis + 1, **dtype)
+  found = op(x.reshape(shape), axis + 1, **few)
   # Else XLA makes one of the two again.
-  return op(jax.lax.optimization_barrier(found), **dtype)
+  return op(jax.lax.optimization_barrier(found), **many)

@@ -28,6 +28,7 @@ _RANGES = {
   'forget.fraction': (0.0, 1.0),
   'forget.seed': _SEED,
   'mesh.data': (0, _MANY),
+  'mesh.model': (1, _MANY),
   'save.seconds': (0.0, 1e9),
   'save.steps': (0, _MANY),
 }

@@ -10,6 +10,7 @@ import pytest
 
 from jaxunlearn import (
   evaluation,
+  masks,
   mesh,
   method,
   models,
@@ -67,6 +68,7 @@ def task_on(devices, network, original):
 
 def unlearned(devices, network, original, recipe):
   """The selection, the last variables and metrics, and logits on retain."""
+  network = mesh.gathered(devices, network)
   task = task_on(devices, network, original)
   keys = jax.random.split(KEY, 4)
   with mesh.within(devices):
@@ -74,9 +76,11 @@ def unlearned(devices, network, original, recipe):
     params = method.perturb(recipe, task, keys[1], selection)
     state = method.begin(recipe, task, params, selection, keys[2])
     state = mesh.place(devices, state)
+    places = [x.sharding for x in jax.tree.leaves(state)]
     *_, (state, metrics) = method.fine_tune(
       recipe, task, state, keys[3], num_steps=3, batch_size=16
     )
+    assert [x.sharding for x in jax.tree.leaves(state)] == places
     logits = evaluation.logits(
       network, state.variables, {'retain': task.retain}
     )
@@ -91,11 +95,11 @@ def alone(network, original):
   }
 
 
-@pytest.mark.parametrize('count', [2, 8])
+@pytest.mark.parametrize('shape', [(2, 1), (8, 1), (1, 8), (2, 4)])
 @pytest.mark.parametrize('name', RECIPES)
-def test_many_devices_give_the_same(network, original, alone, name, count):
+def test_many_devices_give_the_same(network, original, alone, name, shape):
   mask, variables, metrics, logits = alone[name]
-  found = unlearned(mesh.make(count), network, original, RECIPES[name])
+  found = unlearned(mesh.make(*shape), network, original, RECIPES[name])
   chex.assert_trees_all_equal(found[0], mask)
   # Adam divides by the gradient's size: where that is nothing but rounding, a
   # step is the learning rate, either way.
@@ -119,6 +123,30 @@ def test_a_step_leaves_all_where_it_was_and_compiles_once(network, original):
   assert clock.seconds['compile'] == 0
 
 
+def test_what_is_split_along_model_takes_a_sixth_of_the_memory():
+  devices, tx = mesh.make(1, 8), optax.adam(1e-3)
+  network = mesh.gathered(devices, models.create('resnet18', 10, width=16))
+  retain = mesh.spread(
+    devices, as_source({'image': np.zeros((8, 32, 32, 3)), 'label': [0] * 8})
+  )
+  with mesh.within(devices):
+    begun = train.begin(network, retain, KEY, tx)
+    state = mesh.place(devices, begun)
+  # Never whole on one device, not even at first.
+  for tree in begun.variables['params'], state:
+    leaves = [x for x in jax.tree.leaves(tree) if x.dtype == jnp.float32]
+    whole = sum(x.nbytes for x in leaves)
+    here = sum(x.addressable_shards[0].data.nbytes for x in leaves)
+    assert here <= whole / 6
+  chex.assert_trees_all_equal(
+    *(x.variables['params'] for x in jax.device_get((begun, state)))
+  )
+  scores = jax.tree.map(jnp.abs, state.variables['params'])
+  program = jax.jit(masks.top_k).lower(scores, jnp.int32(45)).compile()
+  assert 'all-reduce' in program.as_text()
+  assert 'all-gather' not in program.as_text()
+
+
 def test_batches_are_split_where_they_can_be():
   source = mesh.spread(mesh.make(8), as_source(data(0, 40)))
   for size, shape in ((16, (2,)), (12, (12,))):
@@ -136,5 +164,7 @@ def test_one_device_needs_no_mesh():
 def test_all_devices_are_taken_unless_fewer_are_asked_for():
   assert mesh.make(0).size == 8
   assert mesh.make(2).size == 2
-  with pytest.raises(InputError, match='there are 8 device'):
-    mesh.make(9)
+  assert mesh.make(0, 3).shape == {'data': 2, 'model': 3}
+  for shape in (9, 1), (2, 5), (0, 9):
+    with pytest.raises(InputError, match='there are 8 device'):
+      mesh.make(*shape)

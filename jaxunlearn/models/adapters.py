@@ -48,7 +48,8 @@ def restore(path: str | Path, like: Variables) -> Variables:
     like: what to expect, a pytree of arrays or `jax.ShapeDtypeStruct`.
 
   Returns:
-    A pytree as `like`, on the default device. Floats of another width are cast
+    A pytree as `like`, on the default device, or where the sharding of a
+    `jax.ShapeDtypeStruct` says. Floats of another width are cast
     to the dtype in `like`; every other dtype must agree.
 
   Raises:
@@ -81,7 +82,7 @@ def restore(path: str | Path, like: Variables) -> Variables:
       )
   paths, structure = jax.tree_util.tree_flatten_with_path(like)
   return jax.tree.unflatten(
-    structure, [jnp.asarray(arrays[_names(path)]) for path, _ in paths]
+    structure, [_put(arrays[_names(path)], leaf) for path, leaf in paths]
   )
 
 
@@ -106,6 +107,12 @@ def read_arrays(path: str | Path, like: PyTree) -> PyTree:
     # Before there is room for them; a list's positions are names there.
     _compare(_by_path(orbax_files.metadata(path)), _by_path(like), path)
     return orbax_files.read(path, like, how, partial=False)
+
+
+def _put(array: np.ndarray, like: PyTree) -> jax.Array:
+  """On the device, or the devices."""
+  sharding = isinstance(like, jax.ShapeDtypeStruct) and like.sharding
+  return jax.device_put(array, sharding) if sharding else jnp.asarray(array)
 
 
 def _inside(tree: PyTree, wanted: Variables, path: Path) -> str:
