@@ -23,6 +23,8 @@ _NAMES = (
   'starting',
   'growth',
 )
+# These take a quarter of an hour and more, or say nothing about PyTorch.
+_ASKED_FOR = ('job_full', 'scaling')
 # Load of a machine with nothing to do.
 _IDLE = 0.3
 
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     prog='python -m benchmarks.run',
     description='Measures this library beside PyTorch and NumPy, in turns.',
   )
-  parser.add_argument('name', nargs='*', help=', '.join((*_NAMES, 'job_full')))
+  parser.add_argument('name', nargs='*', help=', '.join((*_NAMES, *_ASKED_FOR)))
   parser.add_argument('--json', metavar='FILE', help='write all of it there')
   parser.add_argument(
     '--quick',
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   options = parser.parse_args(argv)
   names = options.name or _NAMES
   for name in names:
-    if name not in (*_NAMES, 'job_full'):
+    if name not in (*_NAMES, *_ASKED_FOR):
       parser.error(f'no benchmark {name}; there are {", ".join(_NAMES)}.')
   try:
     import torch

@@ -18,6 +18,9 @@ def get_config() -> ConfigDict:
     # Of each channel, of images in [0, 1]; empty: the training set's own.
     'mean': (),
     'std': (),
+    # Whether the images of tfds:NAME stay on disk until a step needs them:
+    # always, never, or auto, where they are too many for the memory.
+    'stream': 'auto',
   }
   # cnn, resnet18, vgg19, googlenet or densenet121, whose width is its growth;
   # dtype float32 or bfloat16, of the computation.
@@ -81,6 +84,16 @@ def get_config() -> ConfigDict:
   # data x model devices, over which each batch is split, and along model the
   # parameters and what trains them too; a data of 0: all there are.
   config.mesh = {'data': 0, 'model': 1}
+  # Of a run by several processes, which all see its workdir: HOST:PORT of the
+  # first, and in each how many they are and its own number; or auto, where
+  # SLURM, Open MPI, Kubernetes or a TPU pod started them. When one has not been
+  # heard of for so long, the others end.
+  config.hosts = {
+    'coordinator': '',
+    'count': 0,
+    'index': 0,
+    'heartbeat_timeout_seconds': 30,
+  }
   # What is unfinished is saved so often, on the way: after so many seconds, or
   # steps; 0 never. A run that was killed goes on from there. Between XLA calls,
   # of which each is a step on a CPU and an epoch elsewhere.

@@ -13,6 +13,7 @@ import numpy as np
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.clock import Clock
 from jaxunlearn.errors import Interrupted
+from jaxunlearn.hosts import any_of
 from jaxunlearn.problem import Run
 from jaxunlearn.train import Metrics
 from jaxunlearn.types import Array, PyTree, State
@@ -82,8 +83,8 @@ class Attempt:
       Interrupted: a signal came, and what there is was saved.
       Unavailable: it could not be saved.
     """
-    stop = self._noted()
-    if stop or self._due(state):
+    stop, due = any_of(self._noted(), self._due(state))
+    if stop or due:
       with self.clock.measure('fine_tune'):
         jax.block_until_ready(state)
       self._save(state, jax.device_get(list(calls)))

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxunlearn import files, fingerprint, machine
 from jaxunlearn.errors import Conflict, InputError, Unavailable
+from jaxunlearn.hosts import led, several
 from jaxunlearn.types import PyTree
 
 __all__ = ['Checkpoints', 'Saved']
@@ -99,14 +100,14 @@ class Checkpoints:
   def save(self, step: int, tree: PyTree, facts: Mapping[str, Any]) -> None:
     """Writes a checkpoint in a thread of its own.
 
-    Waits for the one before to be written, and for the arrays.
+    Waits for the one before to be written, and for the arrays. Several
+    processes write it together, and go on when it is whole.
 
     Raises:
       InputError: the one before could not be written; those that were are
         left as they are.
     """
     self.wait()
-    tree = jax.device_get(tree)
     content = {
       'step': step,
       'shapes': _shapes(tree),
@@ -117,6 +118,10 @@ class Checkpoints:
     }
     # A JSON of its own, because the facts go on changing.
     content = json.loads(json.dumps(content))
+    if several():
+      self._write(step, tree, content)
+      return
+    tree = jax.device_get(tree)
     self._thread = self._thread or ThreadPoolExecutor(1)
     self._writing = self._thread.submit(self._write, step, tree, content)
 
@@ -141,6 +146,7 @@ class Checkpoints:
     with contextlib.suppress(Exception):
       self.wait()
 
+  @led
   def remove(self) -> None:
     """Removes all of them, when the work is finished."""
     self.settle()
@@ -159,13 +165,17 @@ class Checkpoints:
       self._keep([x for x in self._steps() if x != step])
       adapters.save(folder, tree)
       content['tree_sha256'] = fingerprint.sha256(tree)
-      files.write_json(
-        self.path / f'{step}.json',
-        {'content': content, 'sha256': _sha256(content)},
-      )
+      self._seal(step, content)
     self._whole = [step, *self._whole][:_KEPT]
     self._keep(self._whole)
 
+  @led
+  def _seal(self, step: int, content: dict[str, Any]) -> None:
+    """Writes the manifest, which makes a checkpoint one."""
+    manifest = {'content': content, 'sha256': _sha256(content)}
+    files.write_json(self.path / f'{step}.json', manifest)
+
+  @led
   def _keep(self, steps: list[int]) -> None:
     """Removes all but these: a manifest first, for then the rest is nothing."""
     if self.path.is_symlink():

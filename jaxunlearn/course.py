@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxunlearn import evaluation, metrics
 from jaxunlearn.attempt import Attempt
 from jaxunlearn.epochs import by_epoch
 from jaxunlearn.errors import Diverged
 from jaxunlearn.problem import Run
-from jaxunlearn.types import Resident, Task, Variables
+from jaxunlearn.types import Task, Variables, as_source
 
 __all__ = ['Outcome', 'follow', 'stopping_rule']
 
@@ -67,7 +69,8 @@ def follow(
   stopped = 'epochs' if epochs else None
   model, retain = run.problem.model, run.problem.retain
   watched = {k: run.problem.splits[k] for k in ('forget', 'retain')}
-  glance = {'retain': Resident(retain.image[:100], retain.label[:100])}
+  first = retain.take(np.arange(min(100, len(retain))))
+  glance = {'retain': as_source(first)}
   try:
     if start is not None and not lines:
       evaluation.logits(model, start, glance)
@@ -79,6 +82,7 @@ def follow(
       epoch_steps=epoch_steps,
       batch_size=batch_size,
       progress=run.progress,
+      resident=run.problem.resident,
     ):
       line = {
         'model': name,

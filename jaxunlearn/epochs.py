@@ -45,18 +45,20 @@ def by_epoch(
   epoch_steps: int,
   batch_size: int,
   progress: Progress,
+  resident: bool = True,
 ) -> Iterator[Epoch]:
   """Takes the steps of a run, an epoch at a time.
 
   Args:
     steps: what `train.fit` or `method.fine_tune` gives from the state of the
-      attempt on, for resident data.
+      attempt on.
     attempt: where it begins, or goes on; its clock counts the time of the
       steps as `fine_tune`, and it is offered each state.
     epochs: how many there are, with those done before.
     epoch_steps: steps in each.
     batch_size: examples of the leading split in a step.
     progress: shows them.
+    resident: whether the data is on the device.
 
   Yields:
     Each epoch, when the device has finished it.
@@ -65,7 +67,7 @@ def by_epoch(
     Diverged: the loss of an epoch is NaN or infinite.
     Interrupted: as `Attempt.offer`.
   """
-  most = loop.steps_per_call(epoch_steps, resident=True)
+  most = loop.steps_per_call(epoch_steps, resident)
 
   def pace(number: int, taken: int, skipped: int, spent: float):
     """Examples per second in this epoch, and the seconds left of all."""

@@ -1,6 +1,5 @@
 """What is measured of a finished model: logits once, then numbers of them."""
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,16 @@ import numpy as np
 
 from jaxunlearn import metrics, predict, scores
 from jaxunlearn.errors import Diverged
-from jaxunlearn.types import Array, Model, PyTree, Resident, Task, Variables
+from jaxunlearn.gather import to_host
+from jaxunlearn.types import (
+  Array,
+  Model,
+  PyTree,
+  Scores,
+  Source,
+  Task,
+  Variables,
+)
 
 __all__ = [
   'accuracies',
@@ -27,7 +35,7 @@ _ROUNDING = 1e-4
 
 
 def logits(
-  model: Model, variables: Variables, splits: Mapping[str, Resident]
+  model: Model, variables: Variables, splits: Mapping[str, Source]
 ) -> dict[str, np.ndarray]:
   """The model's logits, {split: [n, classes]}.
 
@@ -35,7 +43,7 @@ def logits(
     Diverged: some are NaN or infinite.
   """
   found = {
-    name: np.asarray(predict.logits(model, variables, source))
+    name: to_host(predict.logits(model, variables, source))
     for name, source in splits.items()
   }
   if not all(np.isfinite(values).all() for values in found.values()):
@@ -45,7 +53,7 @@ def logits(
 
 def accuracies(
   found: Mapping[str, np.ndarray],
-  splits: Mapping[str, Resident],
+  splits: Mapping[str, Source],
   true_label: np.ndarray | None,
 ) -> dict[str, float | None]:
   """Accuracy on each split, and on forget against the labels that are true.
@@ -112,10 +120,8 @@ def dead(task: Task, variables: Variables, key: Array) -> dict | None:
   Of the squared output norm, which does not vanish for a network that is sure
   of itself, as the loss's may.
   """
-  task = task._replace(original=variables)
-  alive = [
-    bool(leaf) for leaf in jax.tree.leaves(_moving(task.model, key, *task[1:]))
-  ]
+  found = _sensitivity(key, task._replace(original=variables))
+  alive = [bool(leaf) for leaf in jax.tree.leaves(_moving(found))]
   if sum(alive) >= len(alive) / 2:
     return None
   return {'leaves_with_gradient': sum(alive), 'total_leaves': len(alive)}
@@ -134,9 +140,8 @@ def same_logits(found: np.ndarray) -> bool:
 _sensitivity = scores.gradient('output_norm', 'retain')
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _moving(model: Model, key: Array, *arrays: Any) -> PyTree:
-  found = _sensitivity(key, Task(model, *arrays))
+@jax.jit
+def _moving(found: Scores) -> PyTree:
   return jax.tree.map(lambda s: jnp.any(s != 0), found)
 
 

@@ -1,7 +1,8 @@
 """A whole run, or a matrix of runs: from a config to a report."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 from jaxunlearn import (
   compile_cache,
   files,
+  hosts,
   making,
   matrix,
   mesh,
@@ -69,6 +71,11 @@ def run(
     files.leaving_none_empty(workdir),
     files.writing(f'what was finished in {workdir} is kept'),
   ):
+    if config.matrix and hosts.several():
+      raise InputError(
+        'config.matrix is run by one process: give its cells to many with '
+        'launch/sweep.py, or leave hosts.coordinator empty.'
+      )
     if config.matrix:
       make, cell = (
         functools.partial(part, noted=noted)
@@ -101,13 +108,18 @@ def _run(
   wanted = rows.rows(config)
   problem = prepare(config, load)
   work = Workdir(workdir)
-  with alone_in(work.path, progress.say):
+  with _alone(work.path, progress.say):
     if (work.path / 'cells').exists():
       raise InputError(
         f'{work.path} holds a matrix of runs: choose another --workdir.'
       )
     stages = plan.stages(config, wanted, problem, work)
     this = Run(config, problem, work, stages, progress, noted)
+    if config.data.source.startswith('tfds:'):
+      where = (
+        'in memory' if problem.resident else 'on disk until a step needs them'
+      )
+      progress.say(f'{config.data.source}: images stay {where}')
     if problem.mesh:
       progress.say(mesh.described(problem.mesh))
     try:
@@ -171,8 +183,22 @@ def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
     likeness = result['models']['original']['similarity']
     stages['original'].forget({'similarity': likeness})
     run.work.sweep(stages)
-  report.write(run.work.path, result, run.work.history())
+  hosts.led(report.write)(run.work.path, result, run.work.history())
   return result
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+  """Holds a folder for the processes of this run, which must all see it."""
+  with contextlib.ExitStack() as held:
+    hosts.led(held.enter_context)(alone_in(folder, say))
+    (apart,) = hosts.any_of(not (folder / '.lock').exists())
+    if apart:
+      raise InputError(
+        f'the processes of this run do not all see one {folder}: give a '
+        '--workdir on a disk that they share.'
+      )
+    yield
 
 
 def _make_original(

@@ -6,6 +6,8 @@ import json
 import jax
 import numpy as np
 
+from jaxunlearn.data.stored import Stored, parts
+from jaxunlearn.gather import to_host
 from jaxunlearn.types import PyTree
 
 __all__ = ['sha256']
@@ -26,7 +28,8 @@ def sha256(tree: PyTree) -> str:
 
   Args:
     tree: dicts, tuples, NamedTuples or dataclasses of NumPy or JAX arrays of a
-      fixed-width dtype, such as uint8, int64, bool or bfloat16.
+      fixed-width dtype, such as uint8, int64, bool or bfloat16; or images that
+      are stored on disk.
 
   Returns:
     64 hexadecimal digits.
@@ -48,12 +51,14 @@ def sha256(tree: PyTree) -> str:
     leaves[path] = leaf
   digest = hashlib.sha256()
   for path in sorted(leaves):
-    array = np.asarray(leaves[path])
+    array = leaves[path]
+    array = array if isinstance(array, Stored) else np.asarray(to_host(array))
     if array.dtype.hasobject or array.dtype.kind in 'SUMm':
       raise TypeError(f'{path} holds {array.dtype}, which is not hashed.')
     header = [path, array.dtype.name, array.shape]
     digest.update(json.dumps(header, separators=(',', ':')).encode() + b'\n')
-    little = array.astype(array.dtype.newbyteorder('<'), order='C', copy=False)
-    # As bytes, because bfloat16 has no buffer of its own.
-    digest.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
+    for part in parts(array) if isinstance(array, Stored) else [array]:
+      little = part.astype(part.dtype.newbyteorder('<'), order='C', copy=False)
+      # As bytes, because bfloat16 has no buffer of its own.
+      digest.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
   return digest.hexdigest()

@@ -1,6 +1,7 @@
 """The command line: python -m jaxunlearn.launch --config=configs/NAME.py."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from jaxunlearn import mistakes
 from jaxunlearn.errors import InputError, Interrupted
 
 _STOPPED = 75  # EX_TEMPFAIL of sysexits.h.
+_GOES_ON = 'the same command goes on from the last checkpoint.'
 _USAGE = """\
 Unlearns part of a classifier's training data, and reports what was forgotten.
 
@@ -43,27 +45,35 @@ def main(argv: list[str]) -> None:
   # Orbax tells of every file, and of what it raises a traceback each.
   logging.set_verbosity(logging.FATAL)
   sys.unraisablehook = _unraisable
-  from jaxunlearn import interrupts, machine
+  import jax
+
+  from jaxunlearn import hosts, interrupts, machine
 
   machine.keep_memory()
-  with interrupts.noted() as noted:
-    try:
+  try:
+    with interrupts.noted() as noted:
       _run(noted)
-    except InputError as error:
-      _refuse(error)
-    except (Interrupted, KeyboardInterrupt) as error:
-      done = str(error) or 'stopped at once'
-      _refuse(
-        f'{done}; the same command goes on from the last checkpoint.', _STOPPED
-      )
+  except InputError as error:
+    _refuse(error)
+  except (Interrupted, KeyboardInterrupt) as error:
+    done = str(error) or 'stopped at once'
+    _refuse(f'{done}; {_GOES_ON}', _STOPPED)
+  except jax.errors.JaxRuntimeError as error:
+    if not hosts.several():
+      raise
+    (why, *_) = str(error).splitlines()
+    _say(f'another process of this run is gone ({why[:200]}); {_GOES_ON}')
+    # Else this one would wait for it once more.
+    os._exit(_STOPPED)
 
 
 def _run(noted: Callable[[], bool]) -> None:
-  from jaxunlearn import compile_cache, experiment
+  from jaxunlearn import compile_cache, experiment, hosts
   from jaxunlearn.progress import Progress
   from jaxunlearn.report import tables, words
 
   config = _CONFIG.value
+  hosts.join(config.hosts)
   file = config_flags.get_config_filename(flags.FLAGS['config'])
   workdir = Path(_WORKDIR.value or f'workdirs/{_name(file)}')
   progress = Progress()
@@ -138,14 +148,25 @@ def _name(file: str) -> str:
 
 
 def _refuse(sentence: object, code: int = 2) -> None:
+  _say(sentence)
+  sys.exit(code)
+
+
+def _say(sentence: object) -> None:
   # One line, whatever the names in it hold.
   shown = ''.join(
     x if x.isprintable() else ascii(x)[1:-1] for x in str(sentence)
   )
   # Who reads it may be gone, as tee is after Ctrl-C.
   with contextlib.suppress(OSError):
-    print(f'jaxunlearn: {shown}', file=sys.stderr, flush=True)
-  sys.exit(code)
+    print(f'jaxunlearn{_who()}: {shown}', file=sys.stderr, flush=True)
+
+
+def _who() -> str:
+  """Which process this is, where another one speaks for all."""
+  # Nobody is joined before that is imported, which takes a second.
+  hosts = sys.modules.get('jaxunlearn.hosts')
+  return f' (process {hosts.index()})' if hosts and not hosts.leads() else ''
 
 
 if __name__ == '__main__':

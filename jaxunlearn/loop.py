@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxunlearn.data import batches
 from jaxunlearn.step import Metrics, Step
-from jaxunlearn.types import Array, Resident, Source, State, as_pytree
+from jaxunlearn.types import Array, Batch, Resident, Source, State, as_pytree
 
 __all__ = ['run', 'run_many', 'steps_per_call']
 
@@ -155,21 +155,20 @@ def _run(
   size = len(next(iter(sources.values())))
   epoch_steps = batches.steps_per_epoch(size, batch_size)
   resident = all(isinstance(s, Resident) for s in sources.values())
-  most = steps_per_call(epoch_steps, resident)
+  together = steps_per_call(epoch_steps, resident) > 1
   while done < num_steps:
     number, first = divmod(done, epoch_steps)
-    positions = schedule(number)
-    while first < epoch_steps and done < num_steps:
-      take = min(most, epoch_steps - first, num_steps - done)
-      now = {k: v[first : first + take] for k, v in positions.items()}
-      if take > 1:
-        state, metrics = _many_steps(step, state, sources, now, teachers)
-      else:
-        now = {split: positions[0] for split, positions in now.items()}
-        read = _read(sources, teachers, now)
-        state, metrics = _one_step(step, state, *read)
-      first, done = first + take, done + take
+    last = min(epoch_steps, first + num_steps - done)
+    positions = {k: v[first:last] for k, v in schedule(number).items()}
+    done += last - first
+    if together and last - first > 1:
+      state, metrics = _many_steps(step, state, sources, positions, teachers)
       yield state, metrics
+    else:
+      for now, read in _in_turn(sources, positions):
+        said = _said(teachers, now)
+        state, metrics = _one_step(step, state, read, said)
+        yield state, metrics
 
 
 def _last(steps: Iterator[tuple[State, Metrics]], state: State) -> State:
@@ -188,20 +187,30 @@ def _side_by_side(step: Step) -> Step:
   return jax.vmap(step)
 
 
-def _read(sources: Mapping[str, Source], teachers, positions):
-  """The examples at positions, of each split, and what teachers say of them.
+def _in_turn(sources: Mapping[str, Source], positions):
+  """For each step, positions and the examples there, of each split."""
+  reads = (batches.read(sources[split], x) for split, x in positions.items())
+  for where, found in zip(
+    zip(*positions.values(), strict=True), zip(*reads, strict=True), strict=True
+  ):
+    now = dict(zip(positions, where, strict=True))
+    yield now, _with_index(dict(zip(positions, found, strict=True)), now)
 
-  Where they are is among them: a source need not say.
-  """
-  batches = {
-    split: {'index': where, **sources[split].take(where)}
-    for split, where in positions.items()
+
+def _with_index(found: Mapping[str, Batch], positions):
+  """Where examples are is among them: a source need not say."""
+  return {
+    split: {'index': positions[split], **batch}
+    for split, batch in found.items()
   }
-  said = {
+
+
+def _said(teachers, positions):
+  """What teachers say of the examples at positions, of each split."""
+  return {
     split: {name: logits[positions[split]] for name, logits in each.items()}
     for split, each in teachers.items()
   }
-  return batches, said
 
 
 @jax.jit
@@ -214,7 +223,8 @@ def _many_steps(
   step: jax.tree_util.Partial, state: State, sources, positions, teachers
 ):
   def body(state: State, now):
-    return step(state, *_read(sources, teachers, now))
+    found = {split: sources[split].take(where) for split, where in now.items()}
+    return step(state, _with_index(found, now), _said(teachers, now))
 
   state, metrics = jax.lax.scan(body, state, positions)
   return state, jax.tree.map(lambda x: x.mean(axis=0), metrics)

@@ -40,6 +40,7 @@ def environment() -> dict[str, Any]:
   return {
     'device': jax.devices()[0].device_kind,
     'devices': jax.device_count(),
+    'processes': jax.process_count(),
     'cpu': _cpu(),
     'cores': _cores(),
     'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''),

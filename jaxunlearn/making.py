@@ -30,8 +30,8 @@ from jaxunlearn.rows import Row
 from jaxunlearn.types import (
   Array,
   Params,
-  Resident,
   Selection,
+  Source,
   Task,
   Variables,
 )
@@ -210,7 +210,7 @@ def _facts(run: Run, row: Row) -> dict[str, Any]:
 def _fit(
   run: Run,
   name: str,
-  source: Resident,
+  source: Source,
   clock: Clock,
   seed: int,
   watch: bool = False,

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+import jax
+
 from jaxunlearn.errors import InputError
 
-__all__ = ['check_fits', 'size']
+__all__ = ['check_fits', 'holds', 'size']
 
 
 def check_fits(what: str, needed: int) -> None:
@@ -24,6 +26,13 @@ def check_fits(what: str, needed: int) -> None:
       f'{what} is {needed / 2**30:.1f} GiB, more than the '
       f'{there / 2**30:.1f} GiB of memory here: take a smaller one.'
     )
+
+
+def holds(needed: int) -> bool:
+  """Whether so many bytes are no more than half of it, of the device too."""
+  stats = jax.local_devices()[0].memory_stats() or {}
+  there = min(size(), stats.get('bytes_limit', size()))
+  return needed <= there / 2
 
 
 def size() -> int:

@@ -4,14 +4,19 @@ import contextlib
 import dataclasses
 import functools
 import math
+from typing import TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxunlearn.data.streams import Stream
 from jaxunlearn.errors import InputError
 from jaxunlearn.types import Array, Model, PyTree, Resident
 
 __all__ = ['described', 'gathered', 'like', 'make', 'place', 'spread', 'within']
+
+Data = TypeVar('Data', Resident, Stream)
 
 _AXES = ('data', 'model')
 # A smaller array lies whole on each device: to gather it costs more than it
@@ -56,23 +61,26 @@ def within(mesh: Mesh | None) -> contextlib.AbstractContextManager:
   return jax.set_mesh(mesh) if mesh else contextlib.nullcontext()
 
 
-def spread(mesh: Mesh | None, source: Resident) -> Resident:
-  """The source on every device, its batches split over all of them.
+def spread(mesh: Mesh | None, source: Data) -> Data:
+  """The source with its batches split over all devices.
 
-  A batch that the devices do not divide evenly lies whole on each.
+  A batch that the devices do not divide evenly lies whole on each, as does a
+  source that is resident.
   """
   if mesh is None:
     return source
-  whole = NamedSharding(mesh, PartitionSpec())
+  if isinstance(source, Resident):
+    whole = NamedSharding(mesh, PartitionSpec())
+    source = jax.tree.map(lambda x: _put(x, whole), source)
   along = NamedSharding(mesh, PartitionSpec(_AXES))
-  return dataclasses.replace(jax.device_put(source, whole), sharding=along)
+  return dataclasses.replace(source, sharding=along)
 
 
 def place(mesh: Mesh | None, tree: PyTree) -> PyTree:
   """A model, or what trains one, on a mesh: large arrays along `model`."""
   if mesh is None:
     return tree
-  return jax.tree.map(lambda x: jax.device_put(x, _home(mesh, x.shape)), tree)
+  return jax.tree.map(lambda x: _put(x, _home(mesh, x.shape)), tree)
 
 
 def like(mesh: Mesh | None, tree: PyTree) -> PyTree:
@@ -92,9 +100,10 @@ def like(mesh: Mesh | None, tree: PyTree) -> PyTree:
 def gathered(mesh: Mesh | None, model: Model) -> Model:
   """A network whose parameters lie as `place` puts them.
 
-  Each is gathered where it is used and let go of again, and so is its gradient
-  before it goes where it lives, as in FSDP (Zhao et al., 2023): no operation of
-  the network is split but over examples.
+  Each is gathered where it is used, and so is its gradient before it goes where
+  it lives, as in FSDP (Zhao et al., 2023): no operation of the network is split
+  but over examples. What stays is split; while a step runs, all of it may be
+  whole at once.
   """
   if mesh is None or mesh.shape['model'] == 1:
     return model
@@ -123,6 +132,17 @@ def gathered(mesh: Mesh | None, model: Model) -> Model:
     return logits, {**after, 'params': variables['params']}
 
   return Model(init, apply, model.order)
+
+
+def _put(x: Array, sharding: NamedSharding) -> Array:
+  """What each process has whole, or all of them in parts, on the mesh."""
+  key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+  apart = isinstance(x, jax.Array) and not x.is_fully_addressable
+  if key or apart or sharding.is_fully_addressable:
+    return jax.device_put(x, sharding)
+  # Where device_put would have the processes compare what they have.
+  held = np.asarray(x)
+  return jax.make_array_from_callback(x.shape, sharding, held.__getitem__)
 
 
 def _home(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:

@@ -11,7 +11,8 @@ __all__ = ['check_config', 'overruled', 'sentence']
 # What configs/common.py gives every config.
 _PARTS = (
   *('data', 'model', 'train', 'forget', 'original', 'reference', 'unlearn'),
-  *('recipes', 'probes', 'mesh', 'save', 'cache_dir', 'matrix', 'paper'),
+  *('recipes', 'probes', 'mesh', 'hosts', 'save', 'cache_dir'),
+  *('matrix', 'paper'),
 )
 
 # What absl and ml_collections say, and what a person needs to hear.

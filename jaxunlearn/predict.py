@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxunlearn.data import batches
 from jaxunlearn.types import Array, Batch, Model, Source, Variables, as_source
 
 __all__ = ['logits']
@@ -41,11 +42,14 @@ def logits(
   source = as_source(source)
   size = len(source)
   batch_size = min(batch_size, size)
-  parts = []
-  for start in range(0, size, batch_size):
-    positions = np.arange(start, start + batch_size) % size
-    image = source.take(positions)['image']
-    parts.append(_forward(model.apply, variables, image))
+  positions = [
+    np.arange(start, start + batch_size) % size
+    for start in range(0, size, batch_size)
+  ]
+  parts = [
+    _forward(model.apply, variables, batch['image'])
+    for batch in batches.read(source, positions)
+  ]
   return jax.tree.map(lambda *x: jnp.concatenate(x)[:size], *parts)
 
 

@@ -16,6 +16,8 @@ from jaxunlearn.attempt import Attempt
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.clock import Clock
 from jaxunlearn.errors import Conflict, InputError
+from jaxunlearn.gather import to_host
+from jaxunlearn.hosts import led
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import spd_gan
 from jaxunlearn.problem import Run, named_key
@@ -161,8 +163,7 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   finally:
     begun.settle()
   found = {**values, 'against': against}
-  _save(path.with_suffix('.npz'), shown)
-  files.write_json(path, {'made_from': made_from, 'found': found})
+  _save(path, shown, {'made_from': made_from, 'found': found})
   begun.remove()
   return found
 
@@ -242,10 +243,14 @@ def _spd_gan(
   changes = attempt.changes or machine.elsewhere(made, machine.environment())
   if changes:
     values['changes'] = changes
-  return values, jax.device_get(shown)
+  return values, to_host(shown)
 
 
-def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+@led
+def _save(
+  path: Path, arrays: Mapping[str, np.ndarray], answer: Mapping[str, Any]
+) -> None:
   content = io.BytesIO()
   np.savez_compressed(content, **arrays)
-  files.replace(path, content.getvalue())
+  files.replace(path.with_suffix('.npz'), content.getvalue())
+  files.write_json(path, answer)

@@ -1,9 +1,7 @@
 """The problem that a run works on: data, request and network."""
 
-import os
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -11,16 +9,18 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxunlearn import (
-  checks,
-  files,
   fingerprint,
   memory,
   mesh,
   nested,
+  normalisation,
   settings,
 )
-from jaxunlearn.data import moments, requests, sources, splits
-from jaxunlearn.errors import InputError, Interrupted, Unavailable
+from jaxunlearn.data import requests, sources, splits
+from jaxunlearn.data.stored import Stored
+from jaxunlearn.data.streams import Stream
+from jaxunlearn.errors import InputError, Interrupted
+from jaxunlearn.hosts import any_of
 from jaxunlearn.progress import Progress
 from jaxunlearn.stage import Stage
 from jaxunlearn.types import (
@@ -38,7 +38,7 @@ __all__ = ['Load', 'Problem', 'Run', 'named_key', 'prepare']
 # Of the images at once, at most: as they came, and all splits twice.
 _COPIES = 3
 
-Load = Callable[[str, str], sources.Dataset]
+Load = Callable[[str, str, str], sources.Dataset]
 
 
 class Problem(NamedTuple):
@@ -46,11 +46,11 @@ class Problem(NamedTuple):
 
   Attributes:
     request: what is to be forgotten.
-    forget: those examples, on the device.
+    forget: those examples, on the device; or all three are read when needed.
     retain: the rest of the training examples.
     test: never trained on.
     train: forget and retain together, in an order of their own, so that the
-      original depends on no request; not on the device.
+      original depends on no request; not on the device yet.
     model: the network, which normalises its images.
     facts: {name: value} that every stage depends on.
     description: `request` of the report.
@@ -58,23 +58,28 @@ class Problem(NamedTuple):
   """
 
   request: requests.Request
-  forget: Resident
-  retain: Resident
-  test: Resident
-  train: Mapping[str, np.ndarray]
+  forget: Resident | Stream
+  retain: Resident | Stream
+  test: Resident | Stream
+  train: splits.Part
   model: Model
   facts: Mapping[str, Any]
   description: Mapping[str, Any]
   mesh: Mesh | None
 
   @property
-  def splits(self) -> dict[str, Resident]:
+  def splits(self) -> dict[str, Resident | Stream]:
     """The three by name."""
     return {'forget': self.forget, 'retain': self.retain, 'test': self.test}
 
-  def everything(self) -> Resident:
-    """`train`, on the device."""
-    return mesh.spread(self.mesh, as_source(self.train))
+  @property
+  def resident(self) -> bool:
+    """Whether the examples are on the device."""
+    return isinstance(self.retain, Resident)
+
+  def everything(self) -> Resident | Stream:
+    """`train`, as the others."""
+    return _source(self.mesh, self.train)
 
   def place(self, tree: PyTree) -> PyTree:
     """A model, or what trains one, on the devices."""
@@ -82,7 +87,7 @@ class Problem(NamedTuple):
 
   def like(self) -> Variables:
     """Shapes and dtypes of the network's variables, and where they lie."""
-    image = self.test.image[:1]
+    image = self.test.take(np.zeros(1, np.int32))['image']
     found = jax.eval_shape(self.model.init, jax.random.key(0), image)
     return mesh.like(self.mesh, found)
 
@@ -115,7 +120,7 @@ class Run(NamedTuple):
     Raises:
       Interrupted: a signal came.
     """
-    if self.noted():
+    if any(any_of(self.noted())):
       raise Interrupted(where)
 
 
@@ -124,7 +129,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
 
   Args:
     config: the settings.
-    load: (source, dir) -> data set.
+    load: (source, dir, stream) -> data set, as `sources.load`.
 
   Raises:
     InputError: a mistake in `config.data`, `config.forget` or the files that
@@ -132,11 +137,12 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
   """
   data, forget = config.data, config.forget.to_dict()
   devices = mesh.make(config.mesh.data, config.mesh.model)
-  dataset = load(data.source, data.dir)
-  memory.check_fits(
-    f'{dataset.name[:200]}, once as it came and twice in splits,',
-    _COPIES * (dataset.x_train.nbytes + dataset.x_test.nbytes),
-  )
+  dataset = load(data.source, data.dir, data.stream)
+  if not isinstance(dataset.x_train, Stored):
+    memory.check_fits(
+      f'{dataset.name[:200]}, once as it came and twice in splits,',
+      _COPIES * (dataset.x_train.nbytes + dataset.x_test.nbytes),
+    )
   train_positions, test_positions = splits.subset(
     dataset, data.num_train, data.num_test, data.seed
   )
@@ -145,8 +151,8 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
   )
   parts = splits.split(dataset, train_positions, test_positions, request)
   channels = dataset.x_train.shape[-1]
-  before = _made_from(config.original.checkpoint)
-  mean, std = _normalisation(data, parts.train['image'], channels, before)
+  before = normalisation.made_from(config.original.checkpoint)
+  mean, std = normalisation.choose(data, parts.train['image'], channels, before)
   depends = {
     'random': ('fraction', 'seed'),
     'mislabelled': ('fraction', 'seed'),
@@ -167,7 +173,7 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
       'empty, or give the workdir that was.'
     )
   spread = {
-    name: mesh.spread(devices, as_source(getattr(parts, name)))
+    name: _source(devices, getattr(parts, name))
     for name in ('forget', 'retain', 'test')
   }
   return Problem(
@@ -202,82 +208,24 @@ def named_key(seed: int, name: str) -> Array:
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
+def _source(devices: Mesh | None, part: splits.Part) -> Resident | Stream:
+  """On the device; or read when it is needed, where it is on disk."""
+  if isinstance(part['image'], Stored):
+    return mesh.spread(devices, Stream(part['image'], part['label']))
+  return mesh.spread(devices, as_source(part))
+
+
 def _network(
   config: Any, dataset: sources.Dataset, mean: tuple, std: tuple
 ) -> Model:
   """The network, after a trial on the shape of an image."""
   try:
     model = settings.network(config, dataset.num_classes, mean, std)
-    jax.eval_shape(model.init, jax.random.key(0), dataset.x_test[:1])
+    jax.eval_shape(
+      model.init, jax.random.key(0), dataset.x_test[np.zeros(1, np.int32)]
+    )
   except ValueError as error:
     raise InputError(
       f'model.name {config.model.name} cannot be: {error}'
     ) from error
   return model
-
-
-def _made_from(checkpoint: str) -> Mapping[str, Any]:
-  """What the original of a finished workdir was made from; else nothing."""
-  path = files.expand(checkpoint)
-  for folder in (path / 'original', path):
-    # Unlike Path.is_file, it is False too where one may not look.
-    if checkpoint and os.path.isfile(folder / 'result.json'):
-      return _recorded(folder / 'result.json')
-  return {}
-
-
-def _recorded(path: Path) -> Mapping[str, Any]:
-  """What an original was made from, if a run like this has written it."""
-  try:
-    before = files.read_json(path).get('made_from')
-  except Unavailable:
-    raise
-  except InputError:
-    before = None
-  moments = [
-    isinstance(before, dict) and before.get(name)
-    for name in ('data.mean', 'data.std')
-  ]
-  if not all(
-    isinstance(x, list) and x and all(map(checks.is_number, x)) for x in moments
-  ):
-    raise InputError(
-      f'{path} says nothing of how that original was trained: give a folder '
-      'with the checkpoint alone, or another copy of the workdir.'
-    )
-  return before
-
-
-def _normalisation(
-  data: Any, images: np.ndarray, channels: int, before: Mapping[str, Any]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-  """Mean and standard deviation of each channel, of images in [0, 1].
-
-  Those given; else those that a workdir's original was trained with; else the
-  training set's own.
-  """
-  known = [before.get(name) for name in ('data.mean', 'data.std')]
-  if data.mean:
-    given = [list(data.mean), list(data.std)]
-    for name, numbers in zip(('mean', 'std'), given, strict=True):
-      if len(numbers) not in (1, channels):
-        raise InputError(
-          f'data.{name} has {len(numbers)} numbers, but the images have '
-          f'{channels} channel(s): give one for each, or one for all.'
-        )
-    if before and given != known:
-      raise InputError(
-        'data.mean and data.std are not those that original.checkpoint was '
-        f'trained with, {known[0]} and {known[1]}: leave both empty.'
-      )
-    return tuple(data.mean), tuple(data.std)
-  if before:
-    return tuple(known[0]), tuple(known[1])
-  mean, std = moments.per_channel(images)
-  if not (std > 0).all():
-    raise InputError(
-      f'channel {int(np.argmin(std))} of the training images is constant, so '
-      'it cannot be normalised by its own deviation: give data.mean and '
-      'data.std.'
-    )
-  return tuple(mean.tolist()), tuple(std.tolist())

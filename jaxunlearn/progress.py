@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from jaxunlearn import hosts
+
 __all__ = ['Progress']
 
 
@@ -80,7 +82,12 @@ class _Console(Console):
 
 
 def _console() -> Console:
-  """The terminal; or plain lines, into a file or a notebook."""
+  """The terminal; or plain lines, into a file or a notebook.
+
+  Of several processes the first one speaks.
+  """
+  if not hosts.leads():
+    return _Console(quiet=True)
   if sys.stdout.isatty():
     return _Console(highlight=False)
   return _Console(

@@ -27,6 +27,9 @@ _RANGES = {
   'train.seed': _SEED,
   'forget.fraction': (0.0, 1.0),
   'forget.seed': _SEED,
+  'hosts.count': (0, _MANY),
+  'hosts.index': (0, _MANY),
+  'hosts.heartbeat_timeout_seconds': (1, 100_000),
   'mesh.data': (0, _MANY),
   'mesh.model': (1, _MANY),
   'save.seconds': (0.0, 1e9),
@@ -36,12 +39,14 @@ _WORDS = (
   'data.source',
   'data.dir',
   'forget.path',
+  'hosts.coordinator',
   'original.checkpoint',
   'cache_dir',
 )
 _FLAGS = ('train.augment', 'original.keep')
 _LISTS = ('data.mean', 'data.std', 'forget.classes')
 _CHOICES = {
+  'data.stream': ('auto', 'always', 'never'),
   'model.name': models.names(),
   'model.dtype': ('float32', 'bfloat16'),
   'train.optimizer': ('adam', 'adamw', 'sgd'),

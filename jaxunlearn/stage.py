@@ -12,6 +12,8 @@ import numpy as np
 from jaxunlearn import files, fingerprint, nested, npz
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.errors import Conflict, InputError
+from jaxunlearn.gather import to_host
+from jaxunlearn.hosts import led
 from jaxunlearn.models import adapters
 from jaxunlearn.types import Mask, Variables
 
@@ -116,17 +118,29 @@ class Stage:
     """
     self.selected.wait()
     self.checkpoints.wait()
-    making = self._making()
-    adapters.save(making, variables)
-    if mask is not None:
-      np.savez_compressed(making / 'selection.npz', **_by_path(mask))
-    np.savez(making / 'logits.npz', **logits)
+    self._clear()
+    adapters.save(self._making, variables)
     sha256 = fingerprint.sha256(variables)
     content = {'made_from': self.made_from, 'checkpoint_sha256': sha256}
-    files.write_json(making / 'result.json', {**content, **result})
-    making.rename(self.path)
+    selected = None if mask is None else _by_path(mask)
+    self._complete(logits, {**content, **result}, selected)
+
+  @led
+  def _complete(
+    self,
+    logits: Mapping[str, np.ndarray],
+    result: Mapping[str, Any],
+    selected: Mapping[str, np.ndarray] | None,
+  ) -> None:
+    """Writes what lies beside the model, and gives the folder its name."""
+    if selected is not None:
+      np.savez_compressed(self._making / 'selection.npz', **selected)
+    np.savez(self._making / 'logits.npz', **logits)
+    files.write_json(self._making / 'result.json', result)
+    self._making.rename(self.path)
     self.abandon()
 
+  @led
   def fail(self, result: Mapping[str, Any]) -> None:
     """Writes that the stage cannot be finished, which finishes it.
 
@@ -134,12 +148,12 @@ class Stage:
     checkpoint on.
     """
     self.settle()
-    making = self._making()
-    making.mkdir(parents=True)
+    self._clear()
+    self._making.mkdir(parents=True)
     files.write_json(
-      making / 'result.json', {'made_from': self.made_from, **result}
+      self._making / 'result.json', {'made_from': self.made_from, **result}
     )
-    making.rename(self.path)
+    self._making.rename(self.path)
     if not result.get('again'):
       self.abandon()
 
@@ -148,6 +162,7 @@ class Stage:
     self.selected.settle()
     self.checkpoints.settle()
 
+  @led
   def tidy(self, again: bool = True) -> None:
     """Removes what is to be made again, and what an earlier start left over.
 
@@ -158,7 +173,7 @@ class Stage:
     Args:
       again: whether this start is to make a stage again that has failed so.
     """
-    self._making()
+    self._clear()
     if not (self.path / 'result.json').is_file():
       return
     if not self.result().get('again'):
@@ -170,19 +185,24 @@ class Stage:
         if (part.recorded() or {}).get('made_from') != self.made_from:
           part.remove()
       # Renamed first, for a folder half removed would be nobody's.
-      self.path.rename(self.path.with_name(f'.making-{self.path.name}'))
-      self._making()
+      self.path.rename(self._making)
+      self._clear()
 
+  @led
   def abandon(self) -> None:
     """Removes what there is of it while it is unfinished."""
     self.selected.remove()
     self.checkpoints.remove()
 
+  @property
   def _making(self) -> Path:
-    """Where the stage is made; what is left there of another start goes."""
-    making = self.path.with_name(f'.making-{self.path.name}')
-    files.remove_folder(making)
-    return making
+    """Where the stage is made."""
+    return self.path.with_name(f'.making-{self.path.name}')
+
+  @led
+  def _clear(self) -> None:
+    """Removes what another start left where the stage is made."""
+    files.remove_folder(self._making)
 
   def result(self) -> dict[str, Any]:
     """What was measured."""
@@ -212,6 +232,7 @@ class Stage:
     path = self.path / 'logits.npz'
     return npz.read(path, (split,), self.path)[split]
 
+  @led
   def forget(self, facts: Mapping[str, Any]) -> None:
     """Removes all but the numbers, and adds `facts` to them."""
     result = {**self.result(), **facts}
@@ -226,7 +247,7 @@ class Stage:
 def _by_path(mask: Mask) -> dict[str, np.ndarray]:
   return {
     jax.tree_util.keystr(path, simple=True, separator='/'): np.asarray(leaf)
-    for path, leaf in jax.tree.leaves_with_path(mask)
+    for path, leaf in jax.tree.leaves_with_path(to_host(mask))
   }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxunlearn import checks, files
 from jaxunlearn.errors import InputError
+from jaxunlearn.hosts import led
 from jaxunlearn.models import adapters
 from jaxunlearn.stage import Stage
 from jaxunlearn.types import Variables
@@ -51,6 +52,7 @@ class Workdir:
     """The stage of that name, such as `original` or `unlearned/top_k`."""
     return Stage(self.path / name, made_from)
 
+  @led
   def tidy(self) -> None:
     """Removes what was half written when an earlier start was killed."""
     for pattern in ('.making-*', 'unlearned/.making-*', _CUT_OFF):
@@ -60,6 +62,7 @@ class Workdir:
       for path in self.path.glob(f'{pattern}.*.partial'):
         path.unlink()
 
+  @led
   def sweep(self, kept: Collection[str]) -> None:
     """Removes what was begun and will not be gone on with.
 
@@ -79,10 +82,12 @@ class Workdir:
     found = self.path.glob('unlearned/[!.]*/result.json')
     return sorted(path.parent.name for path in found)
 
+  @led
   def write_config(self, config: Mapping[str, Any]) -> None:
     """Writes config.json."""
     files.write_json(self.path / 'config.json', config)
 
+  @led
   def log(self, line: Mapping[str, Any]) -> None:
     """Adds a line to metrics.jsonl."""
     with open(self.path / 'metrics.jsonl', 'a', encoding='utf-8') as file:
@@ -92,6 +97,7 @@ class Workdir:
     """The lines of metrics.jsonl."""
     return files.read_lines(self.path / 'metrics.jsonl')
 
+  @led
   def write_lines(self, model: str, lines: Iterable[Mapping]) -> None:
     """Writes these lines of a model in place of those that are there."""
     kept = [line for line in self.history() if line['model'] != model]
@@ -109,6 +115,7 @@ class Workdir:
     adapters.save(path, variables)
     return path
 
+  @led
   def remove_last_good(self, name: str) -> None:
     """Removes what `save_last_good` kept, if there is any."""
     path = self.path / 'last_good' / name

@@ -80,7 +80,7 @@ def die_while_written(checkpoint, number):
 
 def main(work, stage, call, number, *cells):
   counts = {}
-  offer, finish = attempt.Attempt.offer, stages.Stage._making
+  offer, finish = attempt.Attempt.offer, stages.Stage._clear
   write, abandon = checkpoints.Checkpoints._write, stages.Stage.abandon
   write_json = stages.files.write_json
 
@@ -117,7 +117,7 @@ def main(work, stage, call, number, *cells):
     abandon(self)
 
   stages.files.write_json, stages.Stage.abandon = written_json, abandoned
-  attempt.Attempt.offer, stages.Stage._making = counted, made
+  attempt.Attempt.offer, stages.Stage._clear = counted, made
   checkpoints.Checkpoints._write = written
   try:
     with interrupts.noted() as noted:

@@ -1,13 +1,13 @@
 """Which examples go into which step: a function of key and position alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
 
-from jaxunlearn.types import Array
+from jaxunlearn.types import Array, Batch, Source
 
-__all__ = ['cycle', 'epoch', 'schedule', 'steps_per_epoch']
+__all__ = ['cycle', 'epoch', 'read', 'schedule', 'steps_per_epoch']
 
 
 def steps_per_epoch(size: int, batch_size: int) -> int:
@@ -81,6 +81,17 @@ def schedule(
     stream = cycle(split_key, start, start + steps * batch, size)
     positions[split] = stream.reshape(steps, batch)
   return positions
+
+
+def read(source: Source, positions: Sequence[np.ndarray]) -> Iterator[Batch]:
+  """Batches at positions, one after another.
+
+  Args:
+    source: may have `batches`, which takes positions and reads ahead.
+    positions: of the examples of each batch.
+  """
+  ahead = getattr(source, 'batches', None)
+  return ahead(positions) if ahead else map(source.take, positions)
 
 
 def _permutation(key: Array, number: int, size: int) -> np.ndarray:

@@ -1,14 +1,15 @@
 """By what images are normalised when nobody says: their own moments."""
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from jaxunlearn.data.stored import Stored, parts
 
 __all__ = ['per_channel']
 
-# Bytes of images at once, of which NumPy makes copies of 8 bytes a number.
-_AT_ONCE = 2**25
 
-
-def per_channel(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def per_channel(images: np.ndarray | Stored) -> tuple[np.ndarray, np.ndarray]:
   """Mean and standard deviation of each channel, of images in [0, 1].
 
   Args:
@@ -22,13 +23,27 @@ def per_channel(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> tuple(x.item() for x in per_channel(images))
     (0.5, 0.5)
   """
-  scale = 255 if images.dtype == np.uint8 else 1
-  if images.nbytes <= _AT_ONCE:
-    mean = images.mean((0, 1, 2), np.float64)
-    return mean / scale, images.std((0, 1, 2), dtype=np.float64) / scale
-  parts = np.array_split(images, -(-images.nbytes // _AT_ONCE))
-  weights = np.array([len(part) for part in parts]) / len(images)
-  means = np.stack([part.mean((0, 1, 2), np.float64) for part in parts])
-  mean = weights @ means
-  squares = np.stack([((part - mean) ** 2).mean((0, 1, 2)) for part in parts])
-  return mean / scale, np.sqrt(weights @ squares) / scale
+  if images.dtype == np.uint8:
+    # Counts are exact, however the images are parted.
+    count = sum(map(_histogram, parts(images)))
+    value, total = np.arange(256) / 255, count.sum(1)
+    mean = count @ value / total
+    square = ((value - mean[:, None]) ** 2 * count).sum(1) / total
+    return mean, np.sqrt(square)
+  size = images[..., 0].size
+  mean = sum(_sums(images, 0.0)) / size
+  return mean, np.sqrt(sum(_sums(images, mean, 2)) / size)
+
+
+def _histogram(images: np.ndarray) -> np.ndarray:
+  """How often each value is there, [channels, 256]."""
+  channels = np.moveaxis(images, -1, 0)
+  return np.stack([np.bincount(x.ravel(), minlength=256) for x in channels])
+
+
+def _sums(
+  images: np.ndarray, shift: np.ndarray | float, power: int = 1
+) -> Iterator[np.ndarray]:
+  """Of each part, and each channel."""
+  for part in parts(images):
+    yield ((part.astype(np.float64) - shift) ** power).sum((0, 1, 2))

@@ -1,13 +1,15 @@
 """Where images come from: embedded digits, an .npz file, or a TFDS set."""
 
 import difflib
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxunlearn import files, fingerprint, npz
+from jaxunlearn import files, fingerprint, memory, npz
 from jaxunlearn.data import tfds
+from jaxunlearn.data.stored import Stored
 from jaxunlearn.errors import InputError
 
 __all__ = ['Dataset', 'load', 'sha256']
@@ -19,20 +21,21 @@ _MAX_CLASSES = 2**16
 
 
 class Dataset(NamedTuple):
-  """Images and labels in memory, checked.
+  """Images and labels, checked.
 
   Attributes:
     name: the source that it was loaded from.
-    x_train: [n, height, width, channels], uint8, or float32 in [0, 1].
+    x_train: [n, height, width, channels], uint8, or float32 in [0, 1]; in
+      memory, or on disk.
     y_train: [n] int32, classes from 0.
-    x_test: [m, height, width, channels], the dtype of `x_train`.
+    x_test: [m, height, width, channels], as `x_train`.
     y_test: [m] int32.
   """
 
   name: str
-  x_train: np.ndarray
+  x_train: np.ndarray | Stored
   y_train: np.ndarray
-  x_test: np.ndarray
+  x_test: np.ndarray | Stored
   y_test: np.ndarray
 
   @property
@@ -41,7 +44,7 @@ class Dataset(NamedTuple):
     return 1 + int(self.y_train.max())
 
 
-def load(source: str, dir: str = '') -> Dataset:
+def load(source: str, dir: str = '', stream: str = 'never') -> Dataset:
   """The data set that `source` names.
 
   Args:
@@ -53,6 +56,9 @@ def load(source: str, dir: str = '') -> Dataset:
       `tfds:NAME`: a prepared TFDS set with `image` and `label`, in the order
         of `id` where it has one: on disk examples are shuffled.
     dir: where TFDS keeps its sets; empty for its own default.
+    stream: whether images stay on disk until they are asked for, which
+      `tfds:NAME` alone can: 'never', 'always', or 'auto', where they are more
+      than half of the memory would hold as often as a run holds them.
 
   Raises:
     InputError: an unknown source; a file that is missing or damaged; arrays
@@ -68,13 +74,19 @@ def load(source: str, dir: str = '') -> Dataset:
   elif kind == 'npz' and name:
     arrays = _npz(name)
   elif kind == 'tfds' and name:
-    arrays = tfds.read(name, dir)
+    stays = _stays_on_disk(stream, lambda: tfds.size(name, dir))
+    arrays = (tfds.stored if stays else tfds.read)(name, dir)
   else:
     match = difflib.get_close_matches(kind.lower(), ('digits', 'npz', 'tfds'))
     nearest = f'; the nearest is {match[0]}' if match else ''
     raise InputError(
       f'data.source is {source[:80]!r}, but a source is digits, npz:PATH or '
       f'tfds:NAME{nearest}.'
+    )
+  if stream == 'always' and kind != 'tfds':
+    raise InputError(
+      f'data.stream is always, but {source[:80]} is read whole: give '
+      'tfds:NAME, or set data.stream to auto.'
     )
   return _checked(source, arrays)
 
@@ -87,6 +99,17 @@ def sha256(dataset: Dataset) -> str:
     'e50c5a546b121459'
   """
   return fingerprint.sha256({name: getattr(dataset, name) for name in _ARRAYS})
+
+
+def _stays_on_disk(stream: str, size: Callable[[], int]) -> bool:
+  if stream == 'never' or (stream == 'auto' and memory.holds(3 * size())):
+    return False
+  if importlib.util.find_spec('grain') is None:
+    raise InputError(
+      f'data.stream is {stream}, and images that stay on disk are read with '
+      "Grain: pip install 'jaxunlearn[stream]', or set data.stream to never."
+    )
+  return True
 
 
 def _digits() -> dict[str, np.ndarray]:
@@ -150,19 +173,24 @@ def _checked(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
   return Dataset(name, x_train, y_train, x_test, y_test)
 
 
-def _images(where: str, array: np.ndarray) -> np.ndarray:
+def _images(where: str, array: np.ndarray | Stored) -> np.ndarray | Stored:
   shape = array.shape
-  if array.ndim == 3:
+  if len(shape) == 3 and not isinstance(array, Stored):
     array = array[..., None]
-  if array.ndim != 4 or not 1 <= array.shape[-1] <= 4:
+  if len(array.shape) != 4 or not 1 <= array.shape[-1] <= 4:
     raise InputError(
       f'{where} has shape {shape}, but images are [n, height, width, channels] '
       'with 1 to 4 channels, or [n, height, width].'
     )
-  if not array.size:
+  if 0 in shape:
     raise InputError(f'{where} has shape {shape}, which holds no pixel.')
   if array.dtype == np.uint8:
     return array
+  if isinstance(array, Stored):
+    raise InputError(
+      f'{where} is {array.dtype}, and images that stay on disk are uint8: set '
+      'data.stream to never.'
+    )
   if array.dtype.kind != 'f':
     raise InputError(
       f'{where} is {array.dtype}, but images are uint8, or float in [0, 1].'

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxunlearn.data.requests import Request
 from jaxunlearn.data.sources import Dataset
+from jaxunlearn.data.stored import Stored, take
 from jaxunlearn.errors import InputError
 
 __all__ = ['Splits', 'split', 'subset']
@@ -15,8 +16,11 @@ __all__ = ['Splits', 'split', 'subset']
 _TRAIN, _TEST = 3, 4
 
 
+Part = dict[str, np.ndarray | Stored]
+
+
 class Splits(NamedTuple):
-  """Batches of NumPy arrays, `image` and `label`, by ascending position.
+  """`image` and `label` of each, by ascending position.
 
   Attributes:
     forget: what is to be forgotten, with the labels that are trained on.
@@ -25,10 +29,10 @@ class Splits(NamedTuple):
     train: forget and retain together.
   """
 
-  forget: dict[str, np.ndarray]
-  retain: dict[str, np.ndarray]
-  test: dict[str, np.ndarray]
-  train: dict[str, np.ndarray]
+  forget: Part
+  retain: Part
+  test: Part
+  train: Part
 
 
 def subset(
@@ -94,17 +98,14 @@ def split(
     labels[request.positions] = request.labels_after
   retained = np.setdiff1d(train_positions, request.positions)
   return Splits(
-    forget=_batch(dataset.x_train, labels, request.positions),
-    retain=_batch(dataset.x_train, labels, retained),
-    test=_batch(dataset.x_test, dataset.y_test, test_positions),
-    train=_batch(dataset.x_train, labels, train_positions),
+    forget=_part(dataset.x_train, labels, request.positions),
+    retain=_part(dataset.x_train, labels, retained),
+    test=_part(dataset.x_test, dataset.y_test, test_positions),
+    train=_part(dataset.x_train, labels, train_positions),
   )
 
 
-def _batch(
-  images: np.ndarray, labels: np.ndarray, positions: np.ndarray
-) -> dict[str, np.ndarray]:
-  if len(positions) == len(images):
-    # All of them, in order: of what may be most of the memory, no copy.
-    return {'image': images, 'label': labels}
-  return {'image': images[positions], 'label': labels[positions]}
+def _part(
+  images: np.ndarray | Stored, labels: np.ndarray, positions: np.ndarray
+) -> Part:
+  return {'image': take(images, positions), 'label': labels[positions]}

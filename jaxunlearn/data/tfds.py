@@ -1,6 +1,7 @@
 """Sets that TensorFlow Datasets has prepared, read without TensorFlow."""
 
 import contextlib
+import functools
 import math
 import pathlib
 import re
@@ -11,9 +12,14 @@ import numpy as np
 from absl import logging
 
 from jaxunlearn import files, memory
+from jaxunlearn.data.stored import Stored
 from jaxunlearn.errors import InputError
 
-__all__ = ['read']
+__all__ = ['read', 'size', 'stored']
+
+_SPLITS = ('train', 'test')
+# Records that are read at once where their images are not wanted.
+_MANY = 10_000
 
 
 def read(name: str, dir: str = '') -> dict[str, np.ndarray]:
@@ -33,6 +39,42 @@ def read(name: str, dir: str = '') -> dict[str, np.ndarray]:
     InputError: not prepared, damaged, only readable by TensorFlow, without
       what a classifier needs, or of images of different sizes.
   """
+  with _reading(name, dir) as builder:
+    splits = {split: _examples(builder, split) for split in _SPLITS}
+  return {
+    f'{axis}_{split}': _stacked(f'tfds:{name}: {field}', examples, field)
+    for split, examples in splits.items()
+    for axis, field in (('x', 'image'), ('y', 'label'))
+  }
+
+
+def stored(name: str, dir: str = '') -> dict[str, np.ndarray | Stored]:
+  """As `read`, with images that stay on disk until they are asked for.
+
+  Raises:
+    InputError: as `read`; of images, when they are read.
+  """
+  found = {}
+  with _reading(name, dir) as builder:
+    for split in _SPLITS:
+      found[f'y_{split}'], records = _labels(builder, split)
+      found[f'x_{split}'] = _images(name, dir, builder, split, records)
+  return found
+
+
+def size(name: str, dir: str = '') -> int:
+  """Bytes of all images in memory; where they vary in shape, on disk.
+
+  Raises:
+    InputError: as `read`.
+  """
+  with _reading(name, dir) as builder:
+    return sum(_size(builder, split) for split in _SPLITS)
+
+
+@contextlib.contextmanager
+def _reading(name: str, dir: str) -> Iterator[Any]:
+  """The set's builder; what goes wrong within is a sentence."""
   import tensorflow_datasets as tfds
   from google.protobuf import json_format, message
   from tensorflow_datasets.core import constants, read_only_builder
@@ -44,10 +86,13 @@ def read(name: str, dir: str = '') -> dict[str, np.ndarray]:
       f'{source[:80]!r} is no TFDS name; one is NAME, NAME/CONFIG or '
       'NAME:VERSION, such as cifar10 or mnist:3.0.1.'
     )
+  builder = None
   try:
     # Unlike `tfds.builder`, this never asks the network.
     builder = read_only_builder.builder_from_files(name, data_dir=root)
-    splits = {split: _examples(builder, split) for split in ('train', 'test')}
+    _require('splits', set(_SPLITS), builder.info.splits)
+    _require('features', {'image', 'label'}, builder.info.features.keys())
+    yield builder
   except InputError:
     raise
   except tfds.core.DatasetNotFoundError as error:
@@ -73,11 +118,6 @@ def read(name: str, dir: str = '') -> dict[str, np.ndarray]:
       f'{source} in {root} cannot be read ({_line(error)}); delete it there, '
       f'and {_remedy(name, root)}.'
     ) from error
-  return {
-    f'{axis}_{split}': _stacked(f'{source}: {field}', examples, field)
-    for split, examples in splits.items()
-    for axis, field in (('x', 'image'), ('y', 'label'))
-  }
 
 
 def _remedy(name: str, root: pathlib.Path) -> str:
@@ -91,26 +131,66 @@ def _remedy(name: str, root: pathlib.Path) -> str:
 
 
 def _examples(builder: Any, split: str) -> Sequence[Mapping[str, Any]]:
-  features = builder.info.features
-  _require('features', {'image', 'label'}, features.keys())
-  _require('splits', {'train', 'test'}, builder.info.splits)
-  _check_fits(builder, split)
+  # All images have room, twice: singly and stacked.
+  what = f'the {split} split of {builder.info.full_name}'
+  memory.check_fits(what, 2 * _size(builder, split))
+  _quiet_about_opencv()
   source = builder.as_data_source(split=split)
-  with _quiet_about_opencv():
-    examples = source.__getitems__(range(len(source)))
-  if 'id' in features and features['id'].shape == ():
+  examples = source.__getitems__(range(len(source)))
+  if _has_id(builder):
     examples = sorted(examples, key=lambda example: example['id'])
   return examples
 
 
-def _check_fits(builder: Any, split: str) -> None:
-  """Checks that all images of a split have room, twice: singly and stacked."""
+def _has_id(builder: Any) -> bool:
+  features = builder.info.features
+  return 'id' in features and features['id'].shape == ()
+
+
+def _size(builder: Any, split: str) -> int:
   shape, info = builder.info.features['image'].shape, builder.info.splits[split]
-  size = info.num_bytes
-  if None not in shape:
-    dtype = np.dtype(builder.info.features['image'].np_dtype)
-    size = info.num_examples * math.prod(shape) * dtype.itemsize
-  memory.check_fits(f'the {split} split of {builder.info.full_name}', 2 * size)
+  if None in shape:
+    return info.num_bytes
+  dtype = np.dtype(builder.info.features['image'].np_dtype)
+  return info.num_examples * math.prod(shape) * dtype.itemsize
+
+
+def _labels(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
+  """Labels, and the number of each record, in the order of `id`."""
+  import tensorflow_datasets as tfds
+
+  skip = {'image': tfds.decode.SkipDecoding()}
+  source = builder.as_data_source(split=split, decoders=skip)
+  labels, names = [], []
+  for start in range(0, len(source), _MANY):
+    numbers = range(start, min(start + _MANY, len(source)))
+    examples = source.__getitems__(numbers)
+    labels += [example['label'] for example in examples]
+    if _has_id(builder):
+      names += [example['id'] for example in examples]
+  records = np.arange(len(labels))
+  if names:
+    records = np.array(sorted(records, key=names.__getitem__))
+  return np.array(labels)[records], records
+
+
+def _images(
+  name: str, dir: str, builder: Any, split: str, records: np.ndarray
+) -> Stored:
+  _quiet_about_opencv()
+  source = builder.as_data_source(split=split)
+
+  def read(numbers: np.ndarray) -> np.ndarray:
+    with _reading(name, dir):
+      examples = source.__getitems__(numbers.tolist())
+      images = _stacked(f'tfds:{name}: image', examples, 'image')
+    if images.shape[1:] != shape:
+      raise _unlike(f'tfds:{name}: image', shape, images.shape[1:])
+    return images
+
+  first = np.asarray(source[0]['image'])
+  shape = first.shape
+  return Stored(read, records, shape, first.dtype)
 
 
 def _require(what: str, needed: Set[str], present: Iterable[str]) -> None:
@@ -122,18 +202,13 @@ def _require(what: str, needed: Set[str], present: Iterable[str]) -> None:
     )
 
 
-@contextlib.contextmanager
-def _quiet_about_opencv() -> Iterator[None]:
+@functools.cache
+def _quiet_about_opencv() -> None:
   # TFDS warns that Pillow, which reads the same pixels, is slower.
   def wanted(record):
     return 'OpenCV is not installed' not in str(record.msg)
 
-  logger = logging.get_absl_logger()
-  logger.addFilter(wanted)
-  try:
-    yield
-  finally:
-    logger.removeFilter(wanted)
+  logging.get_absl_logger().addFilter(wanted)
 
 
 def _stacked(
@@ -141,11 +216,15 @@ def _stacked(
 ) -> np.ndarray:
   shapes = sorted({np.shape(example[field]) for example in examples})
   if len(shapes) > 1:
-    raise InputError(
-      f'{where} has examples of different shapes, such as {shapes[0]} and '
-      f'{shapes[-1]}; resize them to one and use npz:PATH.'
-    )
+    raise _unlike(where, shapes[0], shapes[-1])
   return np.array([example[field] for example in examples])
+
+
+def _unlike(where: str, one: tuple, other: tuple) -> InputError:
+  return InputError(
+    f'{where} has examples of different shapes, such as {one} and {other}; '
+    'resize them to one and use npz:PATH.'
+  )
 
 
 def _line(error: BaseException) -> str:

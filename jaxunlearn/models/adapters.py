@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxunlearn import files
 from jaxunlearn.errors import InputError
+from jaxunlearn.hosts import several
 from jaxunlearn.models import orbax_files
 from jaxunlearn.models.torch_weights import from_torch_state_dict
 from jaxunlearn.types import PyTree, Variables
@@ -18,6 +19,8 @@ __all__ = ['from_torch_state_dict', 'read_arrays', 'restore', 'save']
 
 def save(path: str | Path, variables: Variables) -> None:
   """Writes variables as an Orbax checkpoint, and returns when it is whole.
+
+  Of several processes each writes what it holds, so all must call it.
 
   Args:
     path: a directory that does not exist yet; its parents are made.
@@ -32,7 +35,8 @@ def save(path: str | Path, variables: Variables) -> None:
   if path.exists():
     raise InputError(f'{path} exists already: remove it or choose another.')
   with orbax_files.ALONE, ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(path, variables)
+    # What each process has of its own, the first writes.
+    checkpointer.save(path, _of_all(variables) if several() else variables)
 
 
 def restore(path: str | Path, like: Variables) -> Variables:
@@ -109,10 +113,20 @@ def read_arrays(path: str | Path, like: PyTree) -> PyTree:
     return orbax_files.read(path, like, how, partial=False)
 
 
+def _of_all(tree: PyTree) -> PyTree:
+  """On the mesh of all processes, or else of NumPy."""
+  return jax.tree.map(
+    lambda x: np.asarray(x) if getattr(x, 'is_fully_addressable', True) else x,
+    tree,
+  )
+
+
 def _put(array: np.ndarray, like: PyTree) -> jax.Array:
   """On the device, or the devices."""
   sharding = isinstance(like, jax.ShapeDtypeStruct) and like.sharding
-  return jax.device_put(array, sharding) if sharding else jnp.asarray(array)
+  if not sharding:
+    return jnp.asarray(array)
+  return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
 
 def _inside(tree: PyTree, wanted: Variables, path: Path) -> str:

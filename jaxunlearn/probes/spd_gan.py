@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxunlearn.gather import to_host
 from jaxunlearn.metrics import images as image_metrics
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import generator
@@ -138,7 +139,7 @@ def finish(
     history: the metrics of all, in order.
     max_noise: as in `train`.
   """
-  history = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(history))
+  history = jax.tree.map(lambda *x: np.stack(x), *to_host(history))
   return SpdGan(state.variables, max_noise, history)
 
 
@@ -235,7 +236,7 @@ def measure(
     }
     parts.append(part)
   each = jax.tree.map(
-    lambda *x: np.concatenate(x)[:size].astype(float), *jax.device_get(parts)
+    lambda *x: np.concatenate(x)[:size].astype(float), *to_host(parts)
   )
   mean = {name: float(values.mean()) for name, values in each.items()}
   changed = each['psnr'][each['psnr'] != np.inf]
