@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from benchmarks import processes
+from benchmarks import predicted, processes
 from benchmarks.result import Result
 
 _MESHES = ((8, 1), (2, 4), (1, 8))
@@ -29,38 +29,37 @@ def run(quick: bool) -> Iterator[Result]:
         target=target if (data, model) == (8, 1) or what == 'step' else None,
         note='virtual devices of one CPU: overhead alone',
       )
-    found, params = many[0], many[0]['parameters']
-    moved = found['step_collective_bytes']
-    yield _of_bytes(
-      f'{name}, state on a device',
-      found['state_bytes'],
-      'one device',
-      alone[0]['state_bytes'],
-      target=1.0 if model == 1 else 1.35 / model,
-    )
-    yield _of_bytes(
-      f'{name}, a step sums',
-      moved.get('all-reduce', 0),
-      '4 P',
-      4 * params,
-      target=1.01,
-    )
-    if model > 1:
-      yield _of_bytes(
-        f'{name}, a step gathers',
-        moved.get('all-gather', 0),
-        '4 P',
-        4 * params,
-        target=1.01,
+    yield from _held(name, many[0], data * model, model, *size)
+
+
+def _held(
+  name: str, found: dict, devices: int, model: int, width: int, batch: int
+) -> Iterator[Result]:
+  """Bytes on a device, beside what the formulas say of them."""
+  params, moved = found['parameters'], found['step_collective_bytes']
+  running = predicted.activations(width, batch, devices)
+  running += predicted.whole(params, model) if model > 1 else 0
+  for what, here, there in (
+    ('state', found['state_bytes'], predicted.state(params, model)),
+    ('while a step runs', found['step_temporary_bytes'], running),
+    (
+      'while it selects',
+      found['selection_temporary_bytes'],
+      predicted.selection(params, model),
+    ),
+    ('a step sums', moved.get('all-reduce', 0), 4 * params),
+    ('a step gathers', moved.get('all-gather', 0), 4 * params),
+  ):
+    if what != 'a step gathers' or model > 1:
+      yield Result(
+        f'{name}, {what}',
+        (float(here),),
+        'formula',
+        (float(there),),
+        target=1.15,
+        least=0.85,
+        unit='bytes',
       )
-
-
-def _of_bytes(
-  name: str, ours: int, against: str, theirs: int, target: float
-) -> Result:
-  return Result(
-    name, (float(ours),), against, (float(theirs),), target, unit='bytes'
-  )
 
 
 def _on(*arguments: int) -> dict:

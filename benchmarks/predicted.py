@@ -1,0 +1,87 @@
+"""What many devices need, by formulas: python -m benchmarks.predicted.
+
+Prints the table of docs/scaling.md. P is the number of parameters, of float32
+and trained with Adam; data x model devices; B examples in a batch of all.
+"""
+
+# Bytes that an example of 32 x 32 takes in ResNet18's backward pass, for each
+# channel of its width: fitted in docs/performance.md.
+_ACTIVATIONS = 67_200
+# Passes of a selection over its scores.
+_PASSES = 15
+# Of an H100 SXM by its data sheet: 989e12 bfloat16 operations/s, of which 40 %;
+# bytes/s of its memory, of its links to the 7 beside it, and of a network card.
+_OPERATIONS, _MEMORY = 0.4 * 989e12, 3.35e12
+_LINKS, _NETWORK, _NODE = 450e9, 50e9, 8
+# Seconds until a sum of a few bytes over all devices is there; assumed.
+_LATENCY = {8: 20e-6, 64: 50e-6, 512: 100e-6}
+# Operations that each parameter takes part in, for an example: ResNet18 on
+# 32 x 32 multiplies and adds 0.56e9 times with 11.2e6 parameters.
+_REUSE, _EXAMPLES = 50, 128
+
+
+def state(params: float, model: int) -> float:
+  """Bytes on a device between steps: parameters, and two moments of each."""
+  return 12 * params / model
+
+
+def whole(params: float, model: int) -> float:
+  """Bytes on a device while a step runs: gathered parameters, and gradients."""
+  return 8 * params if model > 1 else 4 * params
+
+
+def activations(width: int, batch: int, devices: int) -> float:
+  """Bytes on a device while a step of ResNet18 runs."""
+  return _ACTIVATIONS * width * batch / devices
+
+
+def selection(params: float, model: int) -> float:
+  """Bytes that a selection makes on a device, beside its scores."""
+  return 4 * params / model
+
+
+def step_seconds(
+  params: float, devices: int, model: int
+) -> tuple[float, float]:
+  """Of computing, and of moving: gathered within `model`, summed over all."""
+  computing = 6 * params * _REUSE * _EXAMPLES / _OPERATIONS
+  rate = _LINKS if devices <= _NODE else _NETWORK
+  gathered = 4 * params * (model - 1) / model / _LINKS
+  summed = 2 * 4 * params * (devices - 1) / devices / rate
+  return computing, gathered + summed
+
+
+def selection_seconds(params: float, devices: int, model: int) -> float:
+  """Of reading the scores' bits in each pass, and adding up the counts."""
+  return _PASSES * (4 * params / model / _MEMORY + _LATENCY[devices])
+
+
+def table() -> str:
+  """10^8, 10^9 and 10^10 parameters on 8 to 512 devices, as Markdown."""
+  lines = [
+    '| P | devices | data x model | state | whole in a step | computing '
+    '| moving | selection | selection, bytes |',
+    '|---|---:|---:|---:|---:|---:|---:|---:|---:|',
+  ]
+  for power in (8, 9, 10):
+    for devices in _LATENCY:
+      model = 1 if power == 8 else 8
+      params = 10.0**power
+      computing, moving = step_seconds(params, devices, model)
+      cells = (
+        f'10^{power}',
+        devices,
+        f'{devices // model} x {model}',
+        f'{state(params, model) / 1e9:.3g} GB',
+        f'{whole(params, model) / 1e9:.3g} GB',
+        f'{computing:.2g} s',
+        f'{moving:.2g} s',
+        f'{selection_seconds(params, devices, model):.2g} s',
+        f'{selection(params, model) / 1e9:.2g} GB',
+      )
+      lines.append(f'| {" | ".join(map(str, cells))} |')
+  return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+  print(table())
