@@ -135,7 +135,7 @@ def _as_arrays(state: State) -> State:
 
 
 def _as_state(tree: State, like: State) -> State:
-  """On the device, with a key of the kind that `like` has."""
-  tree = jax.tree.map(jnp.asarray, tree)
-  key = jax.random.wrap_key_data(tree.key, impl=jax.random.key_impl(like.key))
+  """With a key of the kind that `like` has."""
+  data = jnp.asarray(tree.key)
+  key = jax.random.wrap_key_data(data, impl=jax.random.key_impl(like.key))
   return tree._replace(key=key)

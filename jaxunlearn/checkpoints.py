@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxunlearn import files, fingerprint, machine
 from jaxunlearn.errors import Conflict, InputError, Unavailable
-from jaxunlearn.hosts import led, several
+from jaxunlearn.hosts import any_of, led, of_first, several, together
 from jaxunlearn.types import PyTree
 
 __all__ = ['Checkpoints', 'Saved']
@@ -83,11 +83,12 @@ class Checkpoints:
       Unavailable: one cannot be read now, though it may be whole.
       Conflict: one is whole, and of other arrays.
     """
-    steps = self._steps()
+    steps = of_first(self._steps(), _KEPT + 1)
     self._keep(steps)
     for step in steps:
-      saved = self._read(step, like)
-      if saved is not None:
+      saved = together(lambda step=step: self._read(step, like))
+      (damaged,) = any_of(saved is None)
+      if not damaged:
         self._whole, self._changes = [step], saved.changes
         return saved
       last = step == steps[-1]

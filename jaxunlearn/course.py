@@ -43,6 +43,7 @@ def follow(
   epoch_steps: int,
   batch_size: int,
   watch: bool,
+  resident: bool,
   stop: StopRule = lambda lines, logits: None,
 ) -> Outcome:
   """Takes the steps, logs each epoch, and stops where the rule says so.
@@ -56,6 +57,7 @@ def follow(
     epoch_steps: steps in each.
     batch_size: examples of the leading split in a step.
     watch: whether to measure accuracy on forget and retain after each epoch.
+    resident: whether what is trained on is on the device.
     stop: (lines, logits by split) -> the rule that says stop, or None.
 
   Raises:
@@ -82,7 +84,7 @@ def follow(
       epoch_steps=epoch_steps,
       batch_size=batch_size,
       progress=run.progress,
-      resident=run.problem.resident,
+      resident=resident,
     ):
       line = {
         'model': name,

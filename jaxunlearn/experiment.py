@@ -106,8 +106,8 @@ def _run(
   settings.check(config)
   probing.check(config)
   wanted = rows.rows(config)
-  problem = prepare(config, load)
-  work = Workdir(workdir)
+  problem = hosts.together(lambda: prepare(config, load))
+  work = hosts.together(lambda: Workdir(workdir))
   with _alone(work.path, progress.say):
     if (work.path / 'cells').exists():
       raise InputError(

@@ -101,7 +101,9 @@ def _check_apart(before: Model, variables: Variables, images: Array) -> None:
   """Checks that an image has the features that it has among others."""
   apply = jax.jit(before.apply, static_argnums=2)
   together, _ = apply(variables, images, False)
-  each = [apply(variables, image[None], False)[0] for image in images]
+  each = [
+    apply(variables, images[i : i + 1], False)[0] for i in range(len(images))
+  ]
   for whole, *parts in zip(together, *each, strict=True):
     apart = jnp.concatenate([jnp.atleast_1d(x) for x in parts])
     # Wide enough for bfloat16, and far from what another batch makes of it.

@@ -5,8 +5,11 @@ them see, is written by the first.
 """
 
 import functools
+import os
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -15,7 +18,18 @@ from jax.experimental import multihost_utils
 
 from jaxunlearn.errors import InputError, Unavailable
 
-__all__ = ['any_of', 'index', 'join', 'leads', 'led', 'several']
+__all__ = [
+  'any_of',
+  'index',
+  'is_gone',
+  'join',
+  'leads',
+  'led',
+  'of_first',
+  'see',
+  'several',
+  'together',
+]
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -56,6 +70,8 @@ def join(settings: Any) -> None:
   try:
     jax.distributed.initialize(
       *((None, None, None) if found else (coordinator, count, index)),
+      # Which under SLURM would leave each process one device of its own.
+      cluster_detection_method=None if found else 'deactivate',
       heartbeat_timeout_seconds=seconds,
       shutdown_timeout_seconds=seconds,
     )
@@ -82,6 +98,63 @@ def leads() -> bool:
   return index() == 0
 
 
+def is_gone(error: Exception) -> bool:
+  """Whether it says that another process cannot be reached."""
+  words = r'gloo|nccl|peer|coordination|heartbeat|unavailable|connection'
+  return several() and bool(re.search(words, str(error), re.IGNORECASE))
+
+
+def together(work: Callable[[], T]) -> T:
+  """What all processes do, of which none goes on unless all are done.
+
+  Raises:
+    Unavailable: in those that are done, where another one is not.
+  """
+  outcome = failure = None
+  try:
+    outcome = work()
+  except Exception as error:
+    failure = error
+  (failed,) = any_of(failure is not None)
+  if failure:
+    raise failure
+  if failed:
+    raise Unavailable(
+      'another process of this run has met a mistake, which it names: mend '
+      'that, and start all of them again.'
+    )
+  return outcome
+
+
+def of_first(numbers: Sequence[int], most: int) -> list[int]:
+  """What the first process says, of at most so many numbers, none negative."""
+  if not several():
+    return list(numbers[:most])
+  padded = np.full(most, -1, np.int64)
+  padded[: len(numbers[:most])] = numbers[:most]
+  found = multihost_utils.broadcast_one_to_all(padded)
+  return [int(x) for x in found if x >= 0]
+
+
+def see(path: Path) -> None:
+  """Waits until what another process has made is seen from here.
+
+  A file system of many hosts may know for a while yet that it is not there.
+
+  Raises:
+    Unavailable: it is not within a minute.
+  """
+  until = time.monotonic() + 60
+  while several() and not path.exists():
+    if time.monotonic() > until:
+      raise Unavailable(
+        f'{path} is not seen by all processes: give a --workdir on a disk that '
+        'they share.'
+      )
+    os.listdir(path.parent.parent)
+    time.sleep(0.2)
+
+
 def any_of(*flags: bool) -> tuple[bool, ...]:
   """Of each flag, whether it is up in any process; all must ask."""
   if not several():
@@ -92,6 +165,8 @@ def any_of(*flags: bool) -> tuple[bool, ...]:
 
 def led(write: Callable[P, T]) -> Callable[P, T | None]:
   """A function that the first process runs, while the others wait for it.
+
+  It is not begun before all have come to it.
 
   Returns:
     The function, which gives the others None.
@@ -106,6 +181,7 @@ def led(write: Callable[P, T]) -> Callable[P, T | None]:
     if _leading or not several():
       return write(*args, **kwargs)
     outcome = failure = None
+    any_of(False)
     if leads():
       _leading = True
       try:
@@ -114,11 +190,17 @@ def led(write: Callable[P, T]) -> Callable[P, T | None]:
         failure = error
       finally:
         _leading = False
-    (failed,) = any_of(failure is not None)
+    stopped = isinstance(failure, KeyboardInterrupt)
+    failed, stopped = any_of(failure is not None, stopped)
     if failure:
       raise failure
+    if stopped:
+      raise KeyboardInterrupt
     if failed:
-      raise Unavailable('the first process of this run has stopped, and why.')
+      raise Unavailable(
+        'the first process of this run has met a mistake, which it names: mend '
+        'that, and start all of them again.'
+      )
     return outcome
 
   return run

@@ -14,6 +14,7 @@ from jaxunlearn import mistakes
 from jaxunlearn.errors import InputError, Interrupted
 
 _STOPPED = 75  # EX_TEMPFAIL of sysexits.h.
+_GONE = 69  # EX_UNAVAILABLE.
 _GOES_ON = 'the same command goes on from the last checkpoint.'
 _USAGE = """\
 Unlearns part of a classifier's training data, and reports what was forgotten.
@@ -29,7 +30,8 @@ Unlearns part of a classifier's training data, and reports what was forgotten.
               on where the first stopped
 
 Exit code 0 when the report is written, 2 after a mistake in what was given, 75
-after Ctrl-C or SIGTERM: the same command goes on from where it was saved."""
+after Ctrl-C or SIGTERM, 69 where another process of the run is gone: the same
+command goes on from where it was saved."""
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A file of configs/, such as configs/digits_topk.py.'
@@ -59,20 +61,21 @@ def main(argv: list[str]) -> None:
     done = str(error) or 'stopped at once'
     _refuse(f'{done}; {_GOES_ON}', _STOPPED)
   except jax.errors.JaxRuntimeError as error:
-    if not hosts.several():
+    if not hosts.is_gone(error):
       raise
     (why, *_) = str(error).splitlines()
     _say(f'another process of this run is gone ({why[:200]}); {_GOES_ON}')
     # Else this one would wait for it once more.
-    os._exit(_STOPPED)
+    os._exit(_GONE)
 
 
 def _run(noted: Callable[[], bool]) -> None:
-  from jaxunlearn import compile_cache, experiment, hosts
+  from jaxunlearn import compile_cache, experiment, hosts, settings
   from jaxunlearn.progress import Progress
   from jaxunlearn.report import tables, words
 
   config = _CONFIG.value
+  settings.check(config)
   hosts.join(config.hosts)
   file = config_flags.get_config_filename(flags.FLAGS['config'])
   workdir = Path(_WORKDIR.value or f'workdirs/{_name(file)}')

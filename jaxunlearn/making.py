@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxunlearn import (
   evaluation,
@@ -160,6 +159,7 @@ def _unlearn(run: Run, row: Row) -> None:
     epoch_steps=epoch_steps,
     batch_size=min(tuning['batch_size'], len(retain)),
     watch=True,
+    resident=problem.resident or tuning['cache_features'],
     stop=stopping_rule(run, task, tuning),
   )
   params = original['params']
@@ -186,7 +186,7 @@ def _perturbed(
   saved = kept.latest({'mask': mask, 'params': original}, run.progress.say)
   if saved:
     clock.go_on(saved.facts['seconds'])
-    tree = run.problem.place(jax.tree.map(jnp.asarray, saved.tree))
+    tree = run.problem.place(saved.tree)
     return Selection(tree['mask']), tree['params'], saved.changes
   with clock.measure('select'):
     selection = method.select(row.method, task, keys[0])
@@ -241,6 +241,7 @@ def _fit(
     epoch_steps=epoch_steps,
     batch_size=min(how.batch_size, len(source)),
     watch=watch,
+    resident=run.problem.resident,
   )
 
 

@@ -29,6 +29,8 @@ from jaxunlearn.workdir import Workdir
 __all__ = ['cells', 'run']
 
 Make = Callable[[Any, Path, Progress, Load], Any]
+# Of data: where they lie, which says nothing of what they are.
+_WHERE = ('dir', 'stream')
 _ORIGINALS = 'originals'
 
 
@@ -180,7 +182,8 @@ def _shared(config: Any, folder: Path) -> tuple[Any, Path]:
       {'kind': 'random', 'fraction': 0.1, 'classes': (), 'path': '', 'seed': 0}
     )
   parts = {k: alone[k].to_dict() for k in ('data', 'model', 'train', 'forget')}
-  del parts['data']['dir']
+  for key in _WHERE:
+    del parts['data'][key]
   digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
   return alone, folder / f'{config.model.name}-{digest.hexdigest()[:8]}'
 
@@ -239,7 +242,7 @@ def _check_made(config: Any, originals: Path, folder: Path, load: Load) -> None:
   for section in ('data', 'model', 'train', 'forget'):
     old, new = (nested.flat({section: c[section]}) for c in (made, wanted))
     for key in nested.changed(old, new):
-      if key != 'data.dir':
+      if key.removeprefix('data.') not in _WHERE:
         raise Conflict(
           f'{key} is {new.get(key)}, but {folder} was made with '
           f'{old.get(key)}: choose another --workdir, or remove that folder.'
@@ -255,6 +258,14 @@ def _check_made(config: Any, originals: Path, folder: Path, load: Load) -> None:
   probing.check_made(config, folder)
 
 
+def _that_counts(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Without what changes nothing of what comes out, but for rounding."""
+  others = ('cache_dir', 'save', 'mesh', 'hosts')
+  kept = {k: v for k, v in config.items() if k not in others}
+  data = {k: v for k, v in config['data'].items() if k != 'stream'}
+  return {**kept, 'data': data}
+
+
 def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
   """The report of a cell, if all that it is made of is there."""
   if not (folder / 'report.json').is_file():
@@ -263,11 +274,7 @@ def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:
   if not isinstance(made.get('config', {}), Mapping):
     raise files.damaged(folder / 'report.json')
   wanted = json.loads(json.dumps(config.to_dict()))
-  # What changes nothing of what comes out.
-  known, wanted = (
-    {k: v for k, v in config.items() if k not in ('cache_dir', 'save')}
-    for config in (made.get('config', {}), wanted)
-  )
+  known, wanted = map(_that_counts, (made.get('config', {}), wanted))
   checkpoint = known.get('original', {}).get('checkpoint', '')
   own = wanted['original']['checkpoint']
   if not own and Path(checkpoint).parent.name == _ORIGINALS:

@@ -28,11 +28,11 @@ def check_fits(what: str, needed: int) -> None:
     )
 
 
-def holds(needed: int) -> bool:
-  """Whether so many bytes are no more than half of it, of the device too."""
+def holds(needed: int, share: float) -> bool:
+  """Whether so many bytes are no more than a share of it, of the device too."""
   stats = jax.local_devices()[0].memory_stats() or {}
   there = min(size(), stats.get('bytes_limit', size()))
-  return needed <= there / 2
+  return needed <= share * there
 
 
 def size() -> int:

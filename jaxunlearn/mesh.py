@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import functools
 import math
+from collections import Counter
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -44,6 +46,13 @@ def make(data: int, model: int = 1) -> Mesh | None:
     )
   shape = data or most, model
   devices = devices[: math.prod(shape)]
+  share = Counter(device.process_index for device in devices)
+  if len(share) < jax.process_count() or len(set(share.values())) > 1:
+    raise InputError(
+      f'mesh.data {data} and mesh.model {model} take {len(devices)} devices, '
+      f'which are not as many of each of the {jax.process_count()} processes: '
+      'take all, with a data of 0, and start processes with equally many.'
+    )
   if len(devices) == 1:
     return None
   return jax.make_mesh(shape, _AXES, (AxisType.Auto,) * 2, devices=devices)
@@ -79,7 +88,9 @@ def spread(mesh: Mesh | None, source: Data) -> Data:
 def place(mesh: Mesh | None, tree: PyTree) -> PyTree:
   """A model, or what trains one, on a mesh: large arrays along `model`."""
   if mesh is None:
-    return tree
+    return jax.tree.map(
+      lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, tree
+    )
   return jax.tree.map(lambda x: _put(x, _home(mesh, x.shape)), tree)
 
 

@@ -17,7 +17,7 @@ from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.clock import Clock
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.gather import to_host
-from jaxunlearn.hosts import led
+from jaxunlearn.hosts import led, several
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.probes import spd_gan
 from jaxunlearn.problem import Run, named_key
@@ -156,6 +156,9 @@ def _kept(run: Run, probe: str, name: str, against: str) -> dict[str, Any]:
   try:
     values, shown = _spd_gan(run, settings, name, against, begun)
   except jax.errors.JaxRuntimeError as error:
+    # The others would wait for this one.
+    if several():
+      raise
     # Not kept: the next start asks again.
     (reason, *_) = str(error).splitlines() or [type(error).__name__]
     run.progress.say(f'{name}: {probe} failed, {reason}')

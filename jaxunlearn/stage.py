@@ -13,7 +13,7 @@ from jaxunlearn import files, fingerprint, nested, npz
 from jaxunlearn.checkpoints import Checkpoints
 from jaxunlearn.errors import Conflict, InputError
 from jaxunlearn.gather import to_host
-from jaxunlearn.hosts import led
+from jaxunlearn.hosts import led, see
 from jaxunlearn.models import adapters
 from jaxunlearn.types import Mask, Variables
 
@@ -124,6 +124,7 @@ class Stage:
     content = {'made_from': self.made_from, 'checkpoint_sha256': sha256}
     selected = None if mask is None else _by_path(mask)
     self._complete(logits, {**content, **result}, selected)
+    see(self.path / 'result.json')
 
   @led
   def _complete(

@@ -4,18 +4,23 @@
       --grid KEY=VALUE,VALUE,... [--grid ...] [--number=N] [--config.KEY=VALUE]
 
 One after another; or the one of that number, from 0, as tasks of an array do.
-Each has a workdir of its own in DIR, named by its settings, and goes on where
-an earlier start stopped.
+Commas within brackets part no values. Each has a workdir of its own in DIR,
+named by its settings, and goes on where an earlier start stopped. Ctrl-C and
+SIGTERM are passed on to the run, which saves, and end the sweep.
 """
 
 import argparse
 import itertools
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
+# Of a file's name, in bytes.
+_LONGEST = 255
 
 
 def main() -> None:
@@ -37,35 +42,69 @@ def main() -> None:
         f'--number={known.number}, but there are {len(runs)} combinations, '
         'numbered from 0.'
       )
-    runs = runs[known.number : known.number + 1]
+    runs = dict([list(runs.items())[known.number]])
   codes = []
-  for run in runs:
-    name = ','.join(run).replace('/', '_')
+  for name, settings in runs.items():
     print(f'sweep: {name}', flush=True)
-    command = [
-      *(sys.executable, '-m', 'jaxunlearn.launch', *others),
-      *(f'--config.{setting}' for setting in run),
-      f'--workdir={known.workdir.absolute() / name}',
-    ]
-    codes.append(subprocess.run(command, cwd=_ROOT).returncode)
+    workdir = known.workdir.expanduser().absolute() / name
+    codes.append(
+      run(
+        *(sys.executable, '-m', 'jaxunlearn.launch', *others),
+        *(f'--config.{setting}' for setting in settings),
+        f'--workdir={workdir}',
+      )
+    )
     if codes[-1] == os.EX_TEMPFAIL:
       break
-  done = codes.count(0)
-  print(f'sweep: {done} of {len(runs)} combinations are done.')
-  sys.exit(next((code for code in codes if code), 0))
+  print(f'sweep: {codes.count(0)} of {len(runs)} combinations are done.')
+  failed = [code for code in codes if code]
+  # Stopped is what is said last.
+  sys.exit(failed[-1] if os.EX_TEMPFAIL in failed else (failed or [0])[0])
 
 
 def combinations(
   grid: list[str], parser: argparse.ArgumentParser
-) -> list[tuple[str, ...]]:
-  """Each as settings KEY=VALUE; the last setting of the grid changes first."""
+) -> dict[str, tuple[str, ...]]:
+  """{name: settings KEY=VALUE}; the last of the grid changes first."""
   axes = []
   for axis in grid:
     key, _, values = axis.partition('=')
-    if not key or not all(values.split(',')):
+    values = re.split(r',(?![^(\[]*[)\]])', values)
+    if not key or not all(values):
       parser.error(f'--grid {axis}: write KEY=VALUE,VALUE,...')
-    axes.append([f'{key}={value}' for value in values.split(',')])
-  return list(itertools.product(*axes))
+    axes.append([f'{key}={value}' for value in values])
+  runs = list(itertools.product(*axes))
+  named = {','.join(run).replace('/', '_'): run for run in runs}
+  if len(named) < len(runs):
+    parser.error('two combinations have one name: give each value once.')
+  if max(len(os.fsencode(name)) for name in named) > _LONGEST:
+    parser.error(
+      'a combination has a name that is too long for a folder: put what is '
+      'long into a config, and give --grid the rest.'
+    )
+  return named
+
+
+def run(*command: str) -> int:
+  """The exit code of a run, which gets the signals that come for the sweep."""
+  process = None
+
+  def pass_on(number: int, frame: object) -> None:
+    del frame
+    # Ctrl-C in a terminal has reached it already.
+    if process and number == signal.SIGTERM:
+      process.send_signal(number)
+
+  before = {
+    x: signal.signal(x, pass_on) for x in (signal.SIGTERM, signal.SIGINT)
+  }
+  try:
+    process = subprocess.Popen(command, cwd=_ROOT)
+    code = process.wait()
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+  return code if code >= 0 else 128 - code
 
 
 if __name__ == '__main__':

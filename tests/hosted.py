@@ -16,7 +16,7 @@ from tests import interrupted
 
 
 def config(data, checkpoint=''):
-  """Two recipes and a probe, on images of a TFDS set that stay on disk."""
+  """A recipe and a probe, on images of a TFDS set that stay on disk."""
   made = interrupted.config()
   with made.unlocked():
     made.data.update({'source': 'tfds:tiny', 'dir': str(data)})
@@ -25,7 +25,6 @@ def config(data, checkpoint=''):
     made.reference = 'none'
     made.recipes = common.rows(
       {
-        'finetune': {'name': 'finetune'},
         'row': {'name': 'top_k', 'k': 500, 'over': 'scalars'},
       }
     )

@@ -223,6 +223,24 @@ def test_results_of_before_a_setting_came_are_gone_on_with(finished, tmp_path):
     run(config(CELLS, rows), tmp_path)
 
 
+def test_where_data_lie_and_on_what_it_runs_is_no_other_matrix(
+  finished, tmp_path
+):
+  shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+  for path in tmp_path.rglob('*.json'):
+    content = json.loads(path.read_text())
+    made = content.get('config', content)
+    # As before there were such settings.
+    if 'data' in made and 'mesh' in made:
+      del made['data']['stream'], made['mesh']['model'], made['hosts']
+      path.write_text(json.dumps(content))
+  # One cell has yet to be finished.
+  (tmp_path / 'cells/twenty/report.json').unlink()
+  made = config(CELLS, data={'stream': 'never'}, save={'steps': 3})
+  _, said = run(made, tmp_path)
+  assert 'compiling' not in said
+
+
 def test_originals_go_when_all_cells_are_done(tmp_path):
   cells = {
     'ten': CELLS['ten'],

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,32 @@ def test_each_combination_is_run_in_a_workdir_of_its_own(tmp_path):
   assert done.stderr.count('train.epochs is ') == 4
 
 
+def test_a_signal_is_passed_on_and_its_end_is_waited_for(tmp_path):
+  command = ['launch/sweep.py', '--config=configs/digits_topk.py', *GRID[2:]]
+  command += [f'--workdir={tmp_path}', '--config.train.epochs=10000']
+  process = subprocess.Popen(
+    [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
+  )
+  metrics, until = tmp_path / 'forget.seed=1/metrics.jsonl', time.time() + 120
+  while not (metrics.exists() and metrics.read_text()):
+    assert time.time() < until
+    time.sleep(0.1)
+  process.terminate()
+  said, _ = process.communicate(timeout=60)
+  assert process.returncode == 75
+  assert said.endswith('sweep: 0 of 2 combinations are done.\n')
+  assert list(tmp_path.glob('*/.unfinished-original/*.json'))
+  assert not list(tmp_path.glob('*/.lock'))
+
+
+def test_commas_within_brackets_part_nothing(tmp_path):
+  grid = ['--grid', 'forget.classes=(1,2),(3,)', '--config.train.epochs=0']
+  where = ['--config=configs/digits_topk.py', f'--workdir={tmp_path / "w"}']
+  done = sweep(*where, *grid)
+  assert 'sweep: forget.classes=(1,2)\n' in done.stdout
+  assert 'sweep: forget.classes=(3,)\n' in done.stdout
+
+
 def test_a_task_of_an_array_runs_one(tmp_path):
   where = ['--config=configs/digits_topk.py', f'--workdir={tmp_path / "w"}']
   done = sweep(*where, *GRID, '--number=2')
@@ -47,6 +74,8 @@ def test_a_task_of_an_array_runs_one(tmp_path):
     (['--grid', 'forget.seed'], 'write KEY=VALUE,VALUE'),
     (['--grid', 'forget.seed=1,,2'], 'write KEY=VALUE,VALUE'),
     ([*GRID, '--number=4'], 'numbered from 0'),
+    (['--grid', 'forget.seed=1,1'], 'give each value once'),
+    (['--grid', f'forget.path={"x" * 300}'], 'too long for a folder'),
     ([], 'required'),
   ],
 )

@@ -11,6 +11,7 @@ from jaxunlearn import files, fingerprint, memory, npz
 from jaxunlearn.data import tfds
 from jaxunlearn.data.stored import Stored
 from jaxunlearn.errors import InputError
+from jaxunlearn.hosts import any_of
 
 __all__ = ['Dataset', 'load', 'sha256']
 
@@ -102,9 +103,15 @@ def sha256(dataset: Dataset) -> str:
 
 
 def _stays_on_disk(stream: str, size: Callable[[], int]) -> bool:
-  if stream == 'never' or (stream == 'auto' and memory.holds(3 * size())):
+  if stream == 'never':
     return False
-  if importlib.util.find_spec('grain') is None:
+  there = importlib.util.find_spec('grain') is not None
+  if stream == 'auto':
+    # What one process must, all do.
+    wanted, must = any_of(*(not memory.holds(3 * size(), x) for x in (0.5, 1)))
+    if not wanted or not (there or must):
+      return False
+  if not there:
     raise InputError(
       f'data.stream is {stream}, and images that stay on disk are read with '
       "Grain: pip install 'jaxunlearn[stream]', or set data.stream to never."

@@ -63,7 +63,7 @@ def stored(name: str, dir: str = '') -> dict[str, np.ndarray | Stored]:
 
 
 def size(name: str, dir: str = '') -> int:
-  """Bytes of all images in memory; where they vary in shape, on disk.
+  """Bytes of all images in memory.
 
   Raises:
     InputError: as `read`.
@@ -76,35 +76,43 @@ def size(name: str, dir: str = '') -> int:
 def _reading(name: str, dir: str) -> Iterator[Any]:
   """The set's builder; what goes wrong within is a sentence."""
   import tensorflow_datasets as tfds
-  from google.protobuf import json_format, message
-  from tensorflow_datasets.core import constants, read_only_builder
+  from tensorflow_datasets.core import read_only_builder
 
-  source = f'tfds:{name}'
-  root = files.expand(dir or constants.DATA_DIR)
+  source, root = f'tfds:{name}', _root(dir)
   if not re.fullmatch(r'\w+(/[^\s:/]+)?(:[\d.*]+)?', name):
     raise InputError(
       f'{source[:80]!r} is no TFDS name; one is NAME, NAME/CONFIG or '
       'NAME:VERSION, such as cifar10 or mnist:3.0.1.'
     )
-  builder = None
-  try:
-    # Unlike `tfds.builder`, this never asks the network.
-    builder = read_only_builder.builder_from_files(name, data_dir=root)
+  with _told(name, root):
+    try:
+      # Unlike `tfds.builder`, this never asks the network.
+      builder = read_only_builder.builder_from_files(name, data_dir=root)
+    except tfds.core.DatasetNotFoundError as error:
+      raise InputError(
+        f'{source} is not prepared in {root}; {_remedy(name, root)}.'
+      ) from error
     _require('splits', set(_SPLITS), builder.info.splits)
     _require('features', {'image', 'label'}, builder.info.features.keys())
-    yield builder
-  except InputError:
+    try:
+      yield builder
+    except NotImplementedError as error:
+      raise InputError(
+        f'{source} in {root} is stored as {builder.info.file_format.value}, '
+        'which only TensorFlow reads; for a data.dir of its own, '
+        f'{_remedy(name, root.with_name(root.name + "_array_record"))}.'
+      ) from error
+
+
+@contextlib.contextmanager
+def _told(name: str, root: pathlib.Path) -> Iterator[None]:
+  """Within it, what a damaged set raises is a sentence."""
+  from google.protobuf import json_format, message
+
+  try:
+    yield
+  except (InputError, NotImplementedError):
     raise
-  except tfds.core.DatasetNotFoundError as error:
-    raise InputError(
-      f'{source} is not prepared in {root}; {_remedy(name, root)}.'
-    ) from error
-  except NotImplementedError as error:
-    raise InputError(
-      f'{source} in {root} is stored as {builder.info.file_format.value}, '
-      'which only TensorFlow reads; for a data.dir of its own, '
-      f'{_remedy(name, root.with_name(root.name + "_array_record"))}.'
-    ) from error
   except (
     ImportError,
     OSError,
@@ -114,10 +122,17 @@ def _reading(name: str, dir: str) -> Iterator[Any]:
     json_format.Error,
     message.Error,
   ) as error:
+    files.check_whole(f'tfds:{name} in {root}', error)
     raise InputError(
-      f'{source} in {root} cannot be read ({_line(error)}); delete it there, '
-      f'and {_remedy(name, root)}.'
+      f'tfds:{name} in {root} cannot be read ({_line(error)}); delete it '
+      f'there, and {_remedy(name, root)}.'
     ) from error
+
+
+def _root(dir: str) -> pathlib.Path:
+  from tensorflow_datasets.core import constants
+
+  return files.expand(dir or constants.DATA_DIR)
 
 
 def _remedy(name: str, root: pathlib.Path) -> str:
@@ -148,11 +163,15 @@ def _has_id(builder: Any) -> bool:
 
 
 def _size(builder: Any, split: str) -> int:
-  shape, info = builder.info.features['image'].shape, builder.info.splits[split]
+  image, info = builder.info.features['image'], builder.info.splits[split]
+  shape = image.shape
   if None in shape:
-    return info.num_bytes
-  dtype = np.dtype(builder.info.features['image'].np_dtype)
-  return info.num_examples * math.prod(shape) * dtype.itemsize
+    # As large as the first, then; others are refused where they are read.
+    _quiet_about_opencv()
+    shape = np.shape(builder.as_data_source(split=split)[0]['image'])
+  return (
+    info.num_examples * math.prod(shape) * np.dtype(image.np_dtype).itemsize
+  )
 
 
 def _labels(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -178,10 +197,10 @@ def _images(
   name: str, dir: str, builder: Any, split: str, records: np.ndarray
 ) -> Stored:
   _quiet_about_opencv()
-  source = builder.as_data_source(split=split)
+  source, root = builder.as_data_source(split=split), _root(dir)
 
   def read(numbers: np.ndarray) -> np.ndarray:
-    with _reading(name, dir):
+    with _told(name, root):
       examples = source.__getitems__(numbers.tolist())
       images = _stacked(f'tfds:{name}: image', examples, 'image')
     if images.shape[1:] != shape:
