@@ -26,7 +26,7 @@ def run(quick: bool) -> Iterator[Result]:
         tuple(x[f'{what}_seconds'] for x in many),
         'one device',
         tuple(x[f'{what}_seconds'] for x in alone),
-        target=target if (data, model) == (8, 1) or what == 'step' else None,
+        target=target,
         note='virtual devices of one CPU: overhead alone',
       )
     yield from _held(name, many[0], data * model, model, *size)
@@ -38,7 +38,7 @@ def _held(
   """Bytes on a device, beside what the formulas say of them."""
   params, moved = found['parameters'], found['step_collective_bytes']
   running = predicted.activations(width, batch, devices)
-  running += predicted.whole(params, model) if model > 1 else 0
+  running += predicted.whole(params, model)
   for what, here, there in (
     ('state', found['state_bytes'], predicted.state(params, model)),
     ('while a step runs', found['step_temporary_bytes'], running),

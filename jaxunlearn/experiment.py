@@ -30,7 +30,7 @@ from jaxunlearn.errors import (
   Unavailable,
 )
 from jaxunlearn.locks import alone_in
-from jaxunlearn.problem import Load, Run, prepare
+from jaxunlearn.problem import Load, Problem, Run, prepare
 from jaxunlearn.progress import Progress
 from jaxunlearn.rows import Row
 from jaxunlearn.workdir import Workdir
@@ -107,6 +107,7 @@ def _run(
   probing.check(config)
   wanted = rows.rows(config)
   problem = hosts.together(lambda: prepare(config, load))
+  _check_alike(problem)
   work = hosts.together(lambda: Workdir(workdir))
   with _alone(work.path, progress.say):
     if (work.path / 'cells').exists():
@@ -187,17 +188,33 @@ def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
   return result
 
 
+def _check_alike(problem: Problem) -> None:
+  """Checks that all processes read the same examples.
+
+  Raises:
+    InputError: they do not.
+  """
+  names = 'dataset_sha256', 'forget_sha256'
+  # In pieces that an int32 holds.
+  own = [
+    int(problem.facts[name][start : start + 7], 16)
+    for name in names
+    for start in (0, 7)
+  ]
+  (apart,) = hosts.any_of(hosts.of_first(own, len(own)) != own)
+  if apart:
+    raise InputError(
+      'the processes of this run do not read the same data, or the same '
+      'request: give all of them the same files.'
+    )
+
+
 @contextlib.contextmanager
 def _alone(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
   """Holds a folder for the processes of this run, which must all see it."""
   with contextlib.ExitStack() as held:
     hosts.led(held.enter_context)(alone_in(folder, say))
-    (apart,) = hosts.any_of(not (folder / '.lock').exists())
-    if apart:
-      raise InputError(
-        f'the processes of this run do not all see one {folder}: give a '
-        '--workdir on a disk that they share.'
-      )
+    hosts.together(lambda: hosts.see(folder / '.lock'))
     yield
 
 

@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -81,6 +82,17 @@ def join(settings: Any) -> None:
       f'hosts.coordinator {coordinator[:80]} was not joined ({reason}): start '
       'every process with the same HOST:PORT, or none.'
     ) from error
+  _check_alike(jax.devices())
+
+
+def _check_alike(devices: Sequence[jax.Device]) -> None:
+  """Checks that no process has more devices than another."""
+  share = Counter(device.process_index for device in devices)
+  if len(set(share.values())) > 1:
+    raise InputError(
+      f'the processes of this run have {sorted(share.values())} devices: start '
+      'all with equally many.'
+    )
 
 
 def several() -> bool:
@@ -100,8 +112,10 @@ def leads() -> bool:
 
 def is_gone(error: Exception) -> bool:
   """Whether it says that another process cannot be reached."""
-  words = r'gloo|nccl|peer|coordination|heartbeat|unavailable|connection'
-  return several() and bool(re.search(words, str(error), re.IGNORECASE))
+  who = r'gloo|nccl|coordination|distributed|rpc'
+  what = r'clos|reset|refus|timed? ?out|deadline|unavailable|heartbeat|abort'
+  said = str(error).lower()
+  return several() and bool(re.search(who, said) and re.search(what, said))
 
 
 def together(work: Callable[[], T]) -> T:
@@ -127,10 +141,10 @@ def together(work: Callable[[], T]) -> T:
 
 
 def of_first(numbers: Sequence[int], most: int) -> list[int]:
-  """What the first process says, of at most so many numbers, none negative."""
+  """What the first process says: at most so many numbers, 0 to 2^31 - 1."""
   if not several():
     return list(numbers[:most])
-  padded = np.full(most, -1, np.int64)
+  padded = np.full(most, -1, np.int32)
   padded[: len(numbers[:most])] = numbers[:most]
   found = multihost_utils.broadcast_one_to_all(padded)
   return [int(x) for x in found if x >= 0]

@@ -262,8 +262,9 @@ def _that_counts(config: Mapping[str, Any]) -> dict[str, Any]:
   """Without what changes nothing of what comes out, but for rounding."""
   others = ('cache_dir', 'save', 'mesh', 'hosts')
   kept = {k: v for k, v in config.items() if k not in others}
-  data = {k: v for k, v in config['data'].items() if k != 'stream'}
-  return {**kept, 'data': data}
+  if isinstance(kept.get('data'), Mapping):
+    kept['data'] = {k: v for k, v in kept['data'].items() if k != 'stream'}
+  return kept
 
 
 def _finished(folder: Path, config: Any) -> Mapping[str, Any] | None:

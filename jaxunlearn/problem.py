@@ -35,9 +35,6 @@ from jaxunlearn.workdir import Workdir
 
 __all__ = ['Load', 'Problem', 'Run', 'named_key', 'prepare']
 
-# Of the images at once, at most: as they came, and all splits twice.
-_COPIES = 3
-
 Load = Callable[[str, str, str], sources.Dataset]
 
 
@@ -139,9 +136,10 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
   devices = mesh.make(config.mesh.data, config.mesh.model)
   dataset = load(data.source, data.dir, data.stream)
   if not isinstance(dataset.x_train, Stored):
+    copies = 1 + 2 * _in_memory(devices)
     memory.check_fits(
-      f'{dataset.name[:200]}, once as it came and twice in splits,',
-      _COPIES * (dataset.x_train.nbytes + dataset.x_test.nbytes),
+      f'{dataset.name[:200]}, as it came and {copies - 1} times in splits,',
+      copies * (dataset.x_train.nbytes + dataset.x_test.nbytes),
     )
   train_positions, test_positions = splits.subset(
     dataset, data.num_train, data.num_test, data.seed
@@ -206,6 +204,13 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
 def named_key(seed: int, name: str) -> Array:
   """The key of a part of the run: keys are split once, by name."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def _in_memory(devices: Mesh | None) -> int:
+  """How often what lies on every device is in the memory of this host."""
+  if devices is None or jax.default_backend() != 'cpu':
+    return 1
+  return len(devices.local_devices)
 
 
 def _source(devices: Mesh | None, part: splits.Part) -> Resident | Stream:

@@ -43,23 +43,22 @@ def main() -> None:
         'numbered from 0.'
       )
     runs = dict([list(runs.items())[known.number]])
-  codes = []
+  codes, stopped = [], False
   for name, settings in runs.items():
     print(f'sweep: {name}', flush=True)
     workdir = known.workdir.expanduser().absolute() / name
-    codes.append(
-      run(
-        *(sys.executable, '-m', 'jaxunlearn.launch', *others),
-        *(f'--config.{setting}' for setting in settings),
-        f'--workdir={workdir}',
-      )
+    code, stopped = run(
+      *(sys.executable, '-m', 'jaxunlearn.launch', *others),
+      *(f'--config.{setting}' for setting in settings),
+      f'--workdir={workdir}',
     )
-    if codes[-1] == os.EX_TEMPFAIL:
+    codes.append(code)
+    if stopped or code == os.EX_TEMPFAIL:
       break
   print(f'sweep: {codes.count(0)} of {len(runs)} combinations are done.')
   failed = [code for code in codes if code]
   # Stopped is what is said last.
-  sys.exit(failed[-1] if os.EX_TEMPFAIL in failed else (failed or [0])[0])
+  sys.exit(os.EX_TEMPFAIL if stopped else (failed or [0])[0])
 
 
 def combinations(
@@ -85,26 +84,32 @@ def combinations(
   return named
 
 
-def run(*command: str) -> int:
-  """The exit code of a run, which gets the signals that come for the sweep."""
-  process = None
+def run(*command: str) -> tuple[int, bool]:
+  """The exit code of a run, and whether a signal came, which it gets too."""
+  came = []
 
-  def pass_on(number: int, frame: object) -> None:
+  def note(number: int, frame: object) -> None:
     del frame
-    # Ctrl-C in a terminal has reached it already.
-    if process and number == signal.SIGTERM:
-      process.send_signal(number)
+    came.append(number)
 
-  before = {
-    x: signal.signal(x, pass_on) for x in (signal.SIGTERM, signal.SIGINT)
-  }
+  numbers = signal.SIGTERM, signal.SIGINT
+  before = {number: signal.signal(number, note) for number in numbers}
   try:
-    process = subprocess.Popen(command, cwd=_ROOT)
-    code = process.wait()
+    process, told = subprocess.Popen(command, cwd=_ROOT), False
+    while True:
+      # Ctrl-C in a terminal has reached it already.
+      if signal.SIGTERM in came and not told:
+        process.send_signal(signal.SIGTERM)
+        told = True
+      try:
+        code = process.wait(timeout=0.5)
+        break
+      except subprocess.TimeoutExpired:
+        continue
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
-  return code if code >= 0 else 128 - code
+  return (code if code >= 0 else 128 - code), bool(came)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import predicted
 from benchmarks import table as benchmarks_table
 
 DOCS = Path(__file__).parent.parent / 'docs'
@@ -41,6 +42,14 @@ def test_the_printed_table_ii_is_whole(side_by_side):
   assert top_k['accuracy_forget'] == '80.01'
   assert round(top_k['acceleration'], 1) == 15.5
   assert not side_by_side._printed('vgg19', 0.1, 'top_k')
+
+
+def test_the_tables_of_scaling_are_those_of_results_and_formulas():
+  found = json.loads((DOCS / 'results/scaling_cpu.json').read_text())
+  page = (DOCS / 'scaling.md').read_text()
+  assert benchmarks_table.table(found['results']) in page
+  assert predicted.table() in page
+  assert all(result['met'] is not False for result in found['results'])
 
 
 def test_the_table_of_the_benchmarks_is_that_of_their_results():

@@ -88,6 +88,16 @@ def launch(workdir, *flags):
   ]
 
 
+def wait_for_epochs(workdir, processes):
+  metrics, until = workdir / 'metrics.jsonl', time.monotonic() + 120
+  while not (metrics.exists() and metrics.read_text().count('\n') > 1):
+    if time.monotonic() > until or any(x.poll() is not None for x in processes):
+      for process in processes:
+        process.kill()
+      pytest.fail(str(ends(processes)))
+    time.sleep(0.1)
+
+
 def ends(processes):
   """Their exit codes, and of each what jaxunlearn itself said at the end."""
   said = [process.communicate(timeout=300)[0] for process in processes]
@@ -147,16 +157,23 @@ def test_two_processes_give_the_numbers_of_one_though_one_is_killed(
 
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
   processes = launch(tmp_path, '--config.train.epochs=10000')
-  metrics, until = tmp_path / 'metrics.jsonl', time.monotonic() + 120
-  while not (metrics.exists() and metrics.read_text().count('\n') > 1):
-    assert time.monotonic() < until
-    time.sleep(0.1)
+  wait_for_epochs(tmp_path, processes)
   processes[1].send_signal(signal.SIGTERM)
   codes, lines, said = ends(processes)
   assert codes == [75, 75], said
   assert lines[0][-1].startswith('jaxunlearn: original is saved after step')
   assert lines[1][-1].startswith('jaxunlearn (process 1): original is saved')
   assert list((tmp_path / '.unfinished-original').glob('*.json'))
+
+
+def test_a_process_that_is_gone_is_told_of(tmp_path):
+  processes = launch(tmp_path, '--config.train.epochs=10000')
+  wait_for_epochs(tmp_path, processes)
+  processes[1].kill()
+  codes, lines, said = ends(processes)
+  # Our sentence, or JAX's own abort, whichever comes first.
+  assert codes[0] in (69, -6) and codes[1] == -9, said
+  assert codes[0] == -6 or 'is gone' in lines[0][-1], said
 
 
 def test_a_mistake_is_a_sentence_of_each_process(tmp_path):

@@ -239,6 +239,7 @@ def test_where_data_lie_and_on_what_it_runs_is_no_other_matrix(
   made = config(CELLS, data={'stream': 'never'}, save={'steps': 3})
   _, said = run(made, tmp_path)
   assert 'compiling' not in said
+  assert 'of which 3 finished' in (tmp_path / 'report.md').read_text()
 
 
 def test_originals_go_when_all_cells_are_done(tmp_path):

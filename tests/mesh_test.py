@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+import jaxunlearn as ju
 from jaxunlearn import (
   evaluation,
   masks,
@@ -26,6 +27,7 @@ KEY = jax.random.key(0)
 RECIPES = {
   'top_k': recipes.top_k(500, 'scalars', js_weight=0.5),
   'eu_k': recipes.eu_k(2),
+  'random_top_k': recipes.random_top_k(0.1, share=0.5),
 }
 
 
@@ -121,6 +123,31 @@ def test_a_step_leaves_all_where_it_was_and_compiles_once(network, original):
       for after, _ in steps:
         assert all(x.is_fully_replicated for x in jax.tree.leaves(after))
   assert clock.seconds['compile'] == 0
+
+
+def test_many_models_at_once_are_those_of_one_device(network, original):
+  found = {}
+  for name, shape in (('alone', (1, 1)), ('many', (2, 4))):
+    devices = mesh.make(*shape)
+    model = mesh.gathered(devices, network)
+    task = task_on(devices, model, original)
+    how = {'num_steps': 2, 'batch_size': 16}
+    with mesh.within(devices):
+      trained = train.fit_many(
+        model, task.retain, jax.random.split(KEY, 2), tx=optax.sgd(0.1), **how
+      )
+      states, selections = ju.unlearn_many(
+        lambda k: recipes.top_k(k, 'scalars'),
+        jnp.array([10, 500]),
+        task,
+        jax.random.split(KEY, 2),
+        **how,
+      )
+    found[name] = jax.device_get(
+      (trained.variables, states.variables['batch_stats'], selections.mask)
+    )
+  chex.assert_trees_all_equal(found['many'][2], found['alone'][2])
+  chex.assert_trees_all_close(found['many'], found['alone'], atol=1e-4)
 
 
 def test_what_is_split_along_model_takes_a_sixth_of_the_memory():

@@ -11,7 +11,7 @@ from jaxunlearn import files, fingerprint, memory, npz
 from jaxunlearn.data import tfds
 from jaxunlearn.data.stored import Stored
 from jaxunlearn.errors import InputError
-from jaxunlearn.hosts import any_of
+from jaxunlearn.hosts import any_of, together
 
 __all__ = ['Dataset', 'load', 'sha256']
 
@@ -58,8 +58,8 @@ def load(source: str, dir: str = '', stream: str = 'never') -> Dataset:
         of `id` where it has one: on disk examples are shuffled.
     dir: where TFDS keeps its sets; empty for its own default.
     stream: whether images stay on disk until they are asked for, which
-      `tfds:NAME` alone can: 'never', 'always', or 'auto', where they are more
-      than half of the memory would hold as often as a run holds them.
+      `tfds:NAME` alone can: 'never', 'always', or 'auto', where three times
+      their size is more than half of the memory, or without Grain all of it.
 
   Raises:
     InputError: an unknown source; a file that is missing or damaged; arrays
@@ -105,13 +105,15 @@ def sha256(dataset: Dataset) -> str:
 def _stays_on_disk(stream: str, size: Callable[[], int]) -> bool:
   if stream == 'never':
     return False
-  there = importlib.util.find_spec('grain') is not None
+  lacking = importlib.util.find_spec('grain') is None
   if stream == 'auto':
+    needed = 3 * together(size)
+    wanted, must = (not memory.holds(needed, share) for share in (0.5, 1))
     # What one process must, all do.
-    wanted, must = any_of(*(not memory.holds(3 * size(), x) for x in (0.5, 1)))
-    if not wanted or not (there or must):
+    wanted, must, lacking = any_of(wanted, must, lacking)
+    if not wanted or (lacking and not must):
       return False
-  if not there:
+  if lacking:
     raise InputError(
       f'data.stream is {stream}, and images that stay on disk are read with '
       "Grain: pip install 'jaxunlearn[stream]', or set data.stream to never."

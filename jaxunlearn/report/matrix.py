@@ -14,7 +14,7 @@ __all__ = ['Matrix', 'kept', 'kept_as', 'labels', 'read', 'read_all']
 
 # Settings in which the runs of one mean may differ.
 _SECTIONS = ('data', 'model', 'train', 'forget', 'unlearn')
-_APART = ('seed', 'original.checkpoint', 'data.dir')
+_APART = ('seed', 'original.checkpoint', 'data.dir', 'data.stream')
 # Of cells and rows: what may be part of a path.
 _NAME = re.compile(r'[A-Za-z0-9_+=-][A-Za-z0-9_+=.-]{0,79}')
 
@@ -169,7 +169,7 @@ def _finished(
 
 def _known(config: Mapping[str, Any], section: str) -> dict[str, Any]:
   settings = nested.flat(config.get(section) or {})
-  return {k: v for k, v in settings.items() if k != 'dir'}
+  return {k: v for k, v in settings.items() if k not in ('dir', 'stream')}
 
 
 def _cells(
