@@ -127,6 +127,7 @@ def together(work: Callable[[], T]) -> T:
   outcome = failure = None
   try:
     outcome = work()
+  # Whatever it is, the others must hear of it; it is raised again below.
   except Exception as error:
     failure = error
   (failed,) = any_of(failure is not None)
