@@ -9,9 +9,12 @@ and trained with Adam; data x model devices; B examples in a batch of all.
 _ACTIVATIONS = 67_200
 # Passes of a selection over its scores.
 _PASSES = 15
-# Of an H100 SXM by its data sheet: 989e12 bfloat16 operations/s, of which 40 %;
-# bytes/s of its memory, of its links to the 7 beside it, and of a network card.
-_OPERATIONS, _MEMORY = 0.4 * 989e12, 3.35e12
+# Of the rate of a matrix product, what a step computes at, and of the rate of
+# memory, what a pass of a selection reads at: as measured on a CPU.
+_COMPUTED, _READ = 0.4, 0.65
+# Of an H100 SXM by its data sheet: bfloat16 operations/s; bytes/s of its
+# memory, of its links to the 7 beside it, and of a network card.
+_OPERATIONS, _MEMORY = 989e12, 3.35e12
 _LINKS, _NETWORK, _NODE = 450e9, 50e9, 8
 # Seconds until a sum of a few bytes over all devices is there; assumed.
 _LATENCY = {8: 20e-6, 64: 50e-6, 512: 100e-6}
@@ -44,20 +47,30 @@ def selection(params: float, model: int) -> float:
   return 4 * params / model
 
 
-def step_seconds(
-  params: float, devices: int, model: int
-) -> tuple[float, float]:
-  """Of computing, and of moving: gathered within `model`, summed over all."""
-  computing = 6 * params * _REUSE * _EXAMPLES / _OPERATIONS
-  rate = _LINKS if devices <= _NODE else _NETWORK
-  gathered = 4 * params * (model - 1) / model / _LINKS
-  summed = 2 * 4 * params * (devices - 1) / devices / rate
-  return computing, gathered + summed
+def computing(params: float, examples: float, rate: float) -> float:
+  """Seconds in which a device with that matrix rate computes a step."""
+  return 6 * params * _REUSE * examples / (_COMPUTED * rate)
 
 
-def selection_seconds(params: float, devices: int, model: int) -> float:
-  """Of reading the scores' bits in each pass, and adding up the counts."""
-  return _PASSES * (4 * params / model / _MEMORY + _LATENCY[devices])
+def summing(size: float, devices: int, rate: float) -> float:
+  """Seconds in which bytes that each device has are summed over all.
+
+  Args:
+    size: bytes.
+    devices: in one ring.
+    rate: bytes/s that a device passes on.
+  """
+  return 2 * size * (devices - 1) / devices / rate
+
+
+def gathering(size: float, devices: int, rate: float) -> float:
+  """Seconds in which bytes of which each device has its share come to all."""
+  return size * (devices - 1) / devices / rate
+
+
+def selecting(params: float, model: int, rate: float, latency: float) -> float:
+  """Seconds of reading the scores' bits in each pass, and adding up counts."""
+  return _PASSES * (4 * params / model / (_READ * rate) + latency)
 
 
 def table() -> str:
@@ -71,16 +84,20 @@ def table() -> str:
     for devices in _LATENCY:
       model = 1 if power == 8 else 8
       params = 10.0**power
-      computing, moving = step_seconds(params, devices, model)
+      rate = _LINKS if devices <= _NODE else _NETWORK
+      moving = gathering(4 * params, model, _LINKS)
+      moving += summing(4 * params, devices, rate)
+      step = computing(params, _EXAMPLES, _OPERATIONS)
+      chosen = selecting(params, model, _MEMORY, _LATENCY[devices])
       cells = (
         f'10^{power}',
         devices,
         f'{devices // model} x {model}',
         f'{state(params, model) / 1e9:.3g} GB',
         f'{whole(params, model) / 1e9:.3g} GB',
-        f'{computing:.2g} s',
+        f'{step:.2g} s',
         f'{moving:.2g} s',
-        f'{selection_seconds(params, devices, model):.2g} s',
+        f'{chosen:.2g} s',
         f'{selection(params, model) / 1e9:.2g} GB',
       )
       lines.append(f'| {" | ".join(map(str, cells))} |')

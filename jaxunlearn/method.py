@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn import features, objectives, partition, teachers, train
+from jaxunlearn import (
+  features,
+  objectives,
+  once,
+  partition,
+  teachers,
+  train,
+)
 from jaxunlearn.objectives import Objective
 from jaxunlearn.perturbers import Perturber
 from jaxunlearn.selectors import Selector
@@ -277,7 +284,7 @@ def _select(
   return select(key, Task(model, *arrays))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(once.jit, static_argnums=(0, 1))
 def _perturb(
   perturb: Perturber, model: Model, key: Array, selection: Selection, *arrays
 ) -> Params:

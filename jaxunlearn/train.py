@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxunlearn import objectives, partition
+from jaxunlearn import objectives, once, partition
 from jaxunlearn.loop import run, run_many, steps_per_call
 from jaxunlearn.step import Augment, Metrics, Step, make_step
 from jaxunlearn.types import (
@@ -159,7 +159,7 @@ def _begin(
   """A model before its first step, and the key of its shuffling."""
   key_init, key_order, key_steps = _keys(key)
   example = source.take(jnp.zeros(1, jnp.int32))['image']
-  variables = jax.jit(model.init)(key_init, example)
+  variables = once.jit(model.init)(key_init, example)
   everything = jax.tree.map(lambda _: jnp.array(True), variables['params'])
   return init(variables, everything, tx, key_steps), key_order
 

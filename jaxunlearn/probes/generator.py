@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxunlearn import once
 from jaxunlearn.models import layers
 from jaxunlearn.models.linen import to_float
 from jaxunlearn.types import Array, Variables
@@ -82,7 +83,7 @@ class Up(nn.Module):
     return x.reshape(n, 2 * height, 2 * width, self.features)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(once.jit, static_argnums=0)
 def init(generator: Generator, key: Array, images: Array) -> Variables:
   """The variables of a generator for images [n, h, w, c]."""
   return generator.init(key, to_float(images), train=False)
