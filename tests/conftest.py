@@ -19,9 +19,9 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
   compiled = tempfile.mkdtemp()
   atexit.register(shutil.rmtree, compiled, True)
   os.environ['JAX_COMPILATION_CACHE_DIR'] = compiled
-  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
   jax.config.update('jax_compilation_cache_dir', compiled)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
 # Before any backend starts. More devices than a test uses show what quietly
 # assumes one. Unlike XLA_FLAGS it is not inherited by the launcher's
