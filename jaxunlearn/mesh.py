@@ -73,18 +73,15 @@ def within(mesh: Mesh | None) -> contextlib.AbstractContextManager:
 def spread(mesh: Mesh | None, source: Data) -> Data:
   """The source with its batches split over all devices.
 
-  So are the images of one that is resident, of which each device, and each
-  process, holds its share: `image` has rows of zeros at its end, where the
-  devices would not divide it evenly. Labels, and a batch that the devices do
-  not divide evenly, lie whole on each.
+  A batch that the devices do not divide evenly lies whole on each, as does a
+  source that is resident.
   """
   if mesh is None:
     return source
-  along = NamedSharding(mesh, PartitionSpec(_AXES))
   if isinstance(source, Resident):
-    image = jax.tree.map(lambda x: _share(x, along), source.image)
-    label = _put(source.label, NamedSharding(mesh, PartitionSpec()))
-    source = Resident(image, label)
+    whole = NamedSharding(mesh, PartitionSpec())
+    source = jax.tree.map(lambda x: _put(x, whole), source)
+  along = NamedSharding(mesh, PartitionSpec(_AXES))
   return dataclasses.replace(source, sharding=along)
 
 
@@ -157,22 +154,6 @@ def _put(x: Array, sharding: NamedSharding) -> Array:
   # Where device_put would have the processes compare what they have.
   held = np.asarray(x)
   return jax.make_array_from_callback(x.shape, sharding, held.__getitem__)
-
-
-def _share(x: Array, along: NamedSharding) -> Array:
-  """Rows of an array over devices, of which the last have zeros as well."""
-  each = -(-len(x) // along.num_devices)
-  shape = (each * along.num_devices, *x.shape[1:])
-  held = np.asarray(x)
-
-  def part(index: tuple[slice, ...]) -> np.ndarray:
-    rows = held[index]
-    lacking = len(range(*index[0].indices(shape[0]))) - len(rows)
-    zeros = np.zeros((lacking, *rows.shape[1:]), rows.dtype)
-    # What is whole is not copied: there may be no room for it twice.
-    return np.concatenate((rows, zeros)) if lacking else rows
-
-  return jax.make_array_from_callback(shape, along, part)
 
 
 def _home(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:

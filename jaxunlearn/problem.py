@@ -136,9 +136,10 @@ def prepare(config: Any, load: Load = sources.load) -> Problem:
   devices = mesh.make(config.mesh.data, config.mesh.model)
   dataset = load(data.source, data.dir, data.stream)
   if not isinstance(dataset.x_train, Stored):
+    copies = 1 + 2 * _in_memory(devices)
     memory.check_fits(
-      f'{dataset.name[:200]}, as it came and twice in splits,',
-      3 * (dataset.x_train.nbytes + dataset.x_test.nbytes),
+      f'{dataset.name[:200]}, as it came and {copies - 1} times in splits,',
+      copies * (dataset.x_train.nbytes + dataset.x_test.nbytes),
     )
   train_positions, test_positions = splits.subset(
     dataset, data.num_train, data.num_test, data.seed
@@ -205,13 +206,18 @@ def named_key(seed: int, name: str) -> Array:
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
+def _in_memory(devices: Mesh | None) -> int:
+  """How often what lies on every device is in the memory of this host."""
+  if devices is None or jax.default_backend() != 'cpu':
+    return 1
+  return len(devices.local_devices)
+
+
 def _source(devices: Mesh | None, part: splits.Part) -> Resident | Stream:
-  """On the devices; or read when it is needed, where it is on disk."""
+  """On the device; or read when it is needed, where it is on disk."""
   if isinstance(part['image'], Stored):
     return mesh.spread(devices, Stream(part['image'], part['label']))
-  if devices is None:
-    return as_source(part)
-  return mesh.spread(devices, Resident(part['image'], part['label']))
+  return mesh.spread(devices, as_source(part))
 
 
 def _network(

@@ -81,8 +81,7 @@ class Resident:
 
   Attributes:
     image: [n, height, width, channels], uint8 or float in [0, 1]; or a tuple
-      of arrays [n, ...], for a model of `features.split`. Rows beyond n are
-      not taken: `mesh.spread` adds some.
+      of arrays [n, ...], for a model of `features.split`.
     label: [n] int32.
     sharding: how what is taken lies on devices, where it divides evenly by
       them; None: as JAX has it.

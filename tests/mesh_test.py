@@ -1,7 +1,5 @@
 """One mesh of many devices: the same masks, and numbers that rounding moves."""
 
-import re
-
 import chex
 import flax.linen as nn
 import jax
@@ -176,23 +174,11 @@ def test_what_is_split_along_model_takes_a_sixth_of_the_memory():
   assert 'all-gather' not in program.as_text()
 
 
-@pytest.mark.parametrize('shape', [(8, 1), (2, 4)])
-def test_each_device_holds_its_share_of_the_data(shape):
-  whole, devices = as_source(data(0, 42)), mesh.make(*shape)
-  source = mesh.spread(devices, whole)
-  assert len(source) == 42
-  assert {len(x.data) for x in source.image.addressable_shards} == {6}
-  take = jax.jit(lambda source, indices: source.take(indices))
-  for size, share in ((16, 2), (12, 12)):
-    some = np.random.default_rng(size).permutation(42)[:size].astype(np.int32)
-    for found in source.take(some), take(source, some):
-      chex.assert_trees_all_equal(found, whole.take(some))
-      for x in jax.tree.leaves(found):
-        assert {len(part.data) for part in x.addressable_shards} == {share}
-    # A batch is summed from what each has of it; images are not gathered.
-    program = take.lower(source, some).compile().as_text()
-    assert f'u8[{size},8,8,3]{{3,2,1,0}} all-reduce' in program
-    assert not re.search(r'= u8\S* all-gather', program)
+def test_batches_are_split_where_they_can_be():
+  source = mesh.spread(mesh.make(8), as_source(data(0, 40)))
+  for size, shape in ((16, (2,)), (12, (12,))):
+    label = source.take(np.arange(size))['label']
+    assert {x.data.shape for x in label.addressable_shards} == {shape}
 
 
 def test_one_device_needs_no_mesh():
