@@ -56,7 +56,6 @@ def main(data: int, model: int, width: int, batch: int) -> None:
     'step_temporary_bytes': compiled.memory_analysis().temp_size_in_bytes,
     'step_collective_bytes': collectives(compiled.as_text()),
     'selection_temporary_bytes': selecting.memory_analysis().temp_size_in_bytes,
-    'selection_collective_bytes': collectives(selecting.as_text()),
   }
   print(json.dumps(found))
 

@@ -73,17 +73,20 @@ class Checkpoints:
   def latest(self, like: PyTree, say: Callable[[str], None]) -> Saved | None:
     """The newest checkpoint that is whole.
 
-    What was cut off is removed; what is damaged, when the next one is written.
+    What was cut off is named and removed; what is damaged is removed when the
+    next one is written.
 
     Args:
       like: the structure of the tree, with a shape and a dtype for each leaf.
-      say: told of each that is damaged.
+      say: told of each that was cut off, or is damaged.
 
     Raises:
       Unavailable: one cannot be read now, though it may be whole.
       Conflict: one is whole, and of other arrays.
     """
     steps = of_first(self._steps(), _KEPT + 1)
+    for step in self._cut_off():
+      say(f'the checkpoint {self.path / step} is not whole, and removed.')
     self._keep(steps)
     for step in steps:
       saved = together(lambda step=step: self._read(step, like))
@@ -157,6 +160,12 @@ class Checkpoints:
     """Those with a manifest, the newest first."""
     found = self.path.glob('[0-9]*.json')
     return sorted(int(x.stem) for x in found if x.stem.isdigit())[::-1]
+
+  def _cut_off(self) -> list[str]:
+    """The numbers of those of which something is there, and no manifest."""
+    begun = {x.name.split('.')[0] for x in self.path.glob('[0-9]*')}
+    whole = {str(step) for step in self._steps()}
+    return sorted(filter(str.isdecimal, begun - whole), key=int)
 
   def _write(self, step: int, tree: PyTree, content: dict[str, Any]) -> None:
     from jaxunlearn.models import adapters

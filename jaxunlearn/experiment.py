@@ -73,8 +73,8 @@ def run(
   ):
     if config.matrix and hosts.several():
       raise InputError(
-        'config.matrix is run by one process: give its cells to many with '
-        'launch/sweep.py, or leave hosts.coordinator empty.'
+        'config.matrix is run by one process: leave hosts.coordinator empty, '
+        'or give a config of one run to many processes.'
       )
     if config.matrix:
       make, cell = (
@@ -123,6 +123,13 @@ def _run(
       progress.say(f'{config.data.source}: images stay {where}')
     if problem.mesh:
       progress.say(mesh.described(problem.mesh))
+      for name in ('train', 'unlearn'):
+        size = config[name].batch_size
+        if size % problem.mesh.size:
+          progress.say(
+            f'{name}.batch_size {size} is no multiple of {problem.mesh.size}, '
+            'so that each of them does all of such a batch'
+          )
     try:
       with mesh.within(problem.mesh):
         return _work(this, wanted, go_on)

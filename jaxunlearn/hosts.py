@@ -7,7 +7,9 @@ them see, is written by the first.
 import functools
 import os
 import re
+import socket
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from jaxunlearn.errors import InputError, Unavailable
 
 __all__ = [
   'any_of',
+  'beside',
   'index',
   'is_gone',
   'join',
@@ -37,6 +40,8 @@ T = TypeVar('T')
 
 # Whether a function that is led is being run by the first process.
 _leading = False
+# How many processes share this host.
+_beside = 1
 
 
 def join(settings: Any) -> None:
@@ -83,6 +88,8 @@ def join(settings: Any) -> None:
       'every process with the same HOST:PORT, or none.'
     ) from error
   _check_alike(jax.devices())
+  global _beside
+  _beside = _count_beside()
 
 
 def _check_alike(devices: Sequence[jax.Device]) -> None:
@@ -93,6 +100,19 @@ def _check_alike(devices: Sequence[jax.Device]) -> None:
       f'the processes of this run have {sorted(share.values())} devices: start '
       'all with equally many.'
     )
+
+
+def _count_beside() -> int:
+  """How many have the name of this host, which was started when this one was."""
+  boot = Path('/proc/sys/kernel/random/boot_id')
+  started = boot.read_text() if boot.exists() else ''
+  here = np.uint32(zlib.crc32(f'{socket.gethostname()} {started}'.encode()))
+  return int((multihost_utils.process_allgather(here) == here).sum())
+
+
+def beside() -> int:
+  """How many processes of this run share this host and its memory."""
+  return _beside
 
 
 def several() -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 
+from jaxunlearn import hosts
 from jaxunlearn.errors import InputError
 
 __all__ = ['check_fits', 'holds', 'size']
@@ -36,10 +37,11 @@ def holds(needed: int, share: float) -> bool:
 
 
 def size() -> int:
-  """Bytes that there are, for this process or its container."""
+  """Bytes that there are for this process, of the host or its container."""
   memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   try:
     # 'max' where a container has no limit of its own.
-    return min(memory, int(Path('/sys/fs/cgroup/memory.max').read_text()))
+    limit = int(Path('/sys/fs/cgroup/memory.max').read_text())
   except (OSError, ValueError):
-    return memory
+    limit = memory
+  return min(memory, limit) // hosts.beside()

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxunlearn.data import batches
 from jaxunlearn.types import Array, Batch, Model, Source, Variables, as_source
@@ -22,7 +21,8 @@ def logits(
   """The model's logits in eval mode.
 
   The last batch is padded to the size of the others, so that one compiled
-  program serves all; what the padding gives is cut off.
+  program serves all; what the padding gives is cut off. Devices that share the
+  source's batches share these too.
 
   Args:
     model: the network.
@@ -37,20 +37,13 @@ def logits(
   Raises:
     ValueError: a batch size below 1.
   """
-  if batch_size < 1:
-    raise ValueError(f'a batch needs at least one example, not {batch_size}.')
   source = as_source(source)
-  size = len(source)
-  batch_size = min(batch_size, size)
-  positions = [
-    np.arange(start, start + batch_size) % size
-    for start in range(0, size, batch_size)
-  ]
+  positions = batches.once_each(source, batch_size)
   parts = [
     _forward(model.apply, variables, batch['image'])
     for batch in batches.read(source, positions)
   ]
-  return jax.tree.map(lambda *x: jnp.concatenate(x)[:size], *parts)
+  return jax.tree.map(lambda *x: jnp.concatenate(x)[: len(source)], *parts)
 
 
 @functools.partial(jax.jit, static_argnums=0)

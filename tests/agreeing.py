@@ -32,7 +32,7 @@ def main(coordinator, index):
   held = np.arange(8192.0).reshape(8, 1024)
   (spread,) = mesh.place(devices, [held])
   assert not spread.is_fully_addressable
-  say(np.array_equal(gather.to_host(spread), held))
+  say(np.array_equal(gather.to_host(spread), held), hosts.beside())
 
 
 def refuse():

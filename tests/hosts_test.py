@@ -12,8 +12,9 @@ from pathlib import Path
 import chex
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
-from jaxunlearn import experiment, hosts
+from jaxunlearn import experiment, hosts, memory
 from jaxunlearn.errors import InputError
 from tests import hosted
 from tests.data.streams_test import make, png
@@ -200,7 +201,7 @@ def test_processes_agree_on_what_one_of_them_knows():
     'InputError the disk is full.',
     'KeyboardInterrupt ',
     'InputError mesh.data 2 and mesh.model 1 t',
-    'True',
+    'True 2',
   ]
   assert second == [
     agreed,
@@ -209,8 +210,22 @@ def test_processes_agree_on_what_one_of_them_knows():
     'Unavailable another process of this run ha',
     'KeyboardInterrupt ',
     'InputError mesh.data 2 and mesh.model 1 t',
-    'True',
+    'True 2',
   ]
+
+
+def test_processes_of_a_host_share_its_memory(monkeypatch):
+  whole = memory.size()
+  monkeypatch.setattr(hosts, '_beside', 4)
+  assert memory.size() == whole // 4
+
+
+def test_a_process_counts_those_of_its_own_host(monkeypatch):
+  def gathered(here):
+    return np.array([here, 7, here], np.uint32)
+
+  monkeypatch.setattr(multihost_utils, 'process_allgather', gathered)
+  assert hosts._count_beside() == 2
 
 
 def test_one_process_waits_for_no_other():
@@ -218,6 +233,7 @@ def test_one_process_waits_for_no_other():
   assert hosts.any_of(True, False) == (True, False)
   assert hosts.led(lambda x: x + 1)(1) == 2
   hosts.join({**SETTINGS, 'coordinator': ''})
+  assert hosts.beside() == 1
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ MODULES = {
 ALGEBRA = (
   'types.py',
   'gather.py',
+  'once.py',
   'divergences.py',
   'losses.py',
   'objectives.py',

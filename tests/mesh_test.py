@@ -15,13 +15,14 @@ from jaxunlearn import (
   mesh,
   method,
   models,
+  predict,
   recipes,
   train,
 )
 from jaxunlearn.clock import Clock
 from jaxunlearn.errors import InputError
 from jaxunlearn.models import layers
-from jaxunlearn.types import Task, as_source
+from jaxunlearn.types import Model, Task, as_source
 
 KEY = jax.random.key(0)
 RECIPES = {
@@ -97,7 +98,7 @@ def alone(network, original):
   }
 
 
-@pytest.mark.parametrize('shape', [(2, 1), (8, 1), (1, 8), (2, 4)])
+@pytest.mark.parametrize('shape', [(8, 1), (1, 8), (2, 4)])
 @pytest.mark.parametrize('name', RECIPES)
 def test_many_devices_give_the_same(network, original, alone, name, shape):
   mask, variables, metrics, logits = alone[name]
@@ -172,6 +173,26 @@ def test_what_is_split_along_model_takes_a_sixth_of_the_memory():
   program = jax.jit(masks.top_k).lower(scores, jnp.int32(45)).compile()
   assert 'all-reduce' in program.as_text()
   assert 'all-gather' not in program.as_text()
+
+
+def test_what_is_predicted_is_split_whatever_its_size():
+  devices, shares = mesh.make(8), []
+
+  def apply(variables, image, train, key=None):
+    jax.debug.inspect_array_sharding(
+      image, callback=lambda x: shares.append(x.shard_shape(image.shape)[0])
+    )
+    return image.astype(jnp.float32).mean((1, 2)), variables
+
+  network = Model(None, apply, None)
+  whole = as_source(data(0, 90))
+  expected = predict.logits(network, {}, whole)
+  for size, share in ((500, 12), (30, 4)):
+    shares.clear()
+    source = mesh.spread(devices, whole)
+    found = predict.logits(network, {}, source, size)
+    np.testing.assert_array_equal(found, expected)
+    assert set(shares) == {share}
 
 
 def test_batches_are_split_where_they_can_be():

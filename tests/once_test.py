@@ -1,26 +1,90 @@
-"""What is compiled fast: the same numbers, wherever it is called."""
+"""What is compiled fast: when it is, and that its numbers are the same."""
 
 import functools
 
 import chex
 import jax
 import jax.numpy as jnp
+import pytest
 
 from jaxunlearn import models, once
+from jaxunlearn.probes import generator
 
 KEY, IMAGE = jax.random.key(0), jnp.zeros((1, 8, 8, 3), jnp.uint8)
 
 
-def test_a_network_begins_with_the_same_bits(bits):
-  model = models.create('cnn', 10, width=4)
+@pytest.mark.parametrize('name', ['cnn', 'resnet18'])
+def test_a_network_begins_with_the_same_bits(name, bits):
+  model = models.create(name, 10, width=4)
   fast, well = once.jit(model.init)(KEY, IMAGE), jax.jit(model.init)(KEY, IMAGE)
   chex.assert_trees_all_equal(bits(fast), bits(well))
 
 
-def test_within_another_program_it_is_part_of_it():
-  double = once.jit(lambda x: 2 * x)
-  assert jax.jit(double)(3) == 6
+def test_a_generator_begins_with_the_same_bits(bits):
+  network, image = generator.Generator(4), IMAGE / 255
+  well = jax.jit(functools.partial(network.init, train=False))(KEY, image)
+  found = generator.init(network, KEY, image)
+  chex.assert_trees_all_equal(bits(found), bits(well))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+  """The compiler's options of each program that is called, in turn."""
+  called, jit = [], jax.jit
+
+  def noting(function, **options):
+    compiled = jit(function, **options)
+
+    def call(*args):
+      found = compiled(*args)
+      called.append(options.get('compiler_options'))
+      return found
+
+    return call
+
+  with monkeypatch.context() as patched:
+    patched.setattr(once.jax, 'jit', noting)
+    double = once.jit(lambda x: 2 * x)
+  return called, double
+
+
+def test_it_is_compiled_fast_unless_within_another_program(asked):
+  called, double = asked
+  assert double(3) == 6
   assert jax.vmap(double)(jnp.arange(2)).tolist() == [0, 2]
+  assert called == 2 * [{'xla_backend_optimization_level': 1}]
+  for within in (
+    lambda: jax.jit(double)(3) == 6,
+    lambda: jax.jit(lambda: double(jnp.ones(())))() == 2,
+    lambda: jax.grad(double)(3.0) == 2,
+    lambda: jax.eval_shape(lambda: double(3)).shape == (),
+  ):
+    called.clear()
+    assert within()
+    assert called == [None]
+
+
+def test_on_another_device_it_is_compiled_well(asked, monkeypatch):
+  called, double = asked
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  assert double(3) == 6 and called == [None]
+
+
+def test_a_factor_that_is_traced_may_hide_in_what_is_called():
+  def scaled(factor):
+    return once.jit(lambda x: factor * x)(3)
+
+  assert jax.jit(scaled)(2) == 6
+  assert jax.vmap(scaled)(jnp.arange(2)).tolist() == [0, 3]
+  assert jax.grad(scaled)(2.0) == 3
+
+
+def test_what_it_raises_is_raised():
+  def refuse(x):
+    raise ValueError('no')
+
+  with pytest.raises(ValueError, match='no'):
+    once.jit(refuse)(3)
 
 
 def test_a_second_call_compiles_nothing():
@@ -31,15 +95,5 @@ def test_a_second_call_compiles_nothing():
     traced.append(number)
     return x + number
 
-  assert add(1, 2) == add(1, 2) == 3 and add(2, 2) == 4
+  assert add(1, 2) == add(1, 2) == 3 and add(2, x=2) == 4
   assert traced == [1, 2]
-
-
-def test_fast_is_what_it_is_compiled_as(monkeypatch):
-  asked = []
-  jit = jax.jit
-  monkeypatch.setattr(
-    jax, 'jit', lambda *args, **kwargs: asked.append(kwargs) or jit(*args)
-  )
-  once.jit(lambda x: x)
-  assert asked[1]['compiler_options'] == {'xla_backend_optimization_level': 1}

@@ -91,7 +91,9 @@ def test_a_checkpoint_is_there_whenever_one_dies(
   again = Checkpoints(tmp_path / 'c', {})
   saved = again.latest(TREE, said.append)
   assert saved.step in ((2, 3, 4) if died else (4,))
-  assert said == []
+  # None is damaged, and at most the one that was being written cut off.
+  assert len(said) <= died
+  assert all(x.endswith('is not whole, and removed.') for x in said)
   chex.assert_trees_all_equal(
     saved.tree['params']['a'], TREE['params']['a'] + saved.step
   )

@@ -7,7 +7,14 @@ import numpy as np
 
 from jaxunlearn.types import Array, Batch, Source
 
-__all__ = ['cycle', 'epoch', 'read', 'schedule', 'steps_per_epoch']
+__all__ = [
+  'cycle',
+  'epoch',
+  'once_each',
+  'read',
+  'schedule',
+  'steps_per_epoch',
+]
 
 
 def steps_per_epoch(size: int, batch_size: int) -> int:
@@ -81,6 +88,32 @@ def schedule(
     stream = cycle(split_key, start, start + steps * batch, size)
     positions[split] = stream.reshape(steps, batch)
   return positions
+
+
+def once_each(source: Source, batch_size: int) -> list[np.ndarray]:
+  """Positions of each example once, in order.
+
+  Args:
+    source: may have a `sharding`, of devices that share a batch evenly.
+    batch_size: examples in a batch; all of them, where there are fewer; and up
+      to the next multiple of those devices.
+
+  Returns:
+    int32 [batch] each. The last goes on with the first examples, so that all
+    are of one size.
+
+  Raises:
+    ValueError: a batch size below 1.
+  """
+  if batch_size < 1:
+    raise ValueError(f'a batch needs at least one example, not {batch_size}.')
+  size, sharding = len(source), getattr(source, 'sharding', None)
+  devices = sharding.num_devices if sharding else 1
+  batch_size = -(-min(batch_size, size) // devices) * devices
+  return [
+    np.arange(start, start + batch_size, dtype=np.int32) % size
+    for start in range(0, size, batch_size)
+  ]
 
 
 def read(source: Source, positions: Sequence[np.ndarray]) -> Iterator[Batch]:

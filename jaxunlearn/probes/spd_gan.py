@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxunlearn.data import batches
 from jaxunlearn.gather import to_host
 from jaxunlearn.metrics import images as image_metrics
 from jaxunlearn.models.linen import to_float
@@ -217,15 +218,10 @@ def measure(
   Raises:
     ValueError: a batch size below 1.
   """
-  if batch_size < 1:
-    raise ValueError(f'a batch needs at least one example, not {batch_size}.')
   source = as_source(forget)
-  size = len(source)
-  batch_size = min(batch_size, size)
   original, judged = as_pytree(original_fn), as_pytree(unlearned_fn)
   parts = []
-  for first in range(0, size, batch_size):
-    batch = source.take(np.arange(first, first + batch_size) % size)
+  for batch in batches.read(source, batches.once_each(source, batch_size)):
     image, label = to_float(batch['image']), batch['label']
     perturbed, _ = perturb(gan, image)
     part = {
@@ -236,7 +232,7 @@ def measure(
     }
     parts.append(part)
   each = jax.tree.map(
-    lambda *x: np.concatenate(x)[:size].astype(float), *to_host(parts)
+    lambda *x: np.concatenate(x)[: len(source)].astype(float), *to_host(parts)
   )
   mean = {name: float(values.mean()) for name, values in each.items()}
   changed = each['psnr'][each['psnr'] != np.inf]
