@@ -103,7 +103,7 @@ def _check_alike(devices: Sequence[jax.Device]) -> None:
 
 
 def _count_beside() -> int:
-  """How many have the name of this host, which was started when this one was."""
+  """How many have a host of this name and of this start."""
   boot = Path('/proc/sys/kernel/random/boot_id')
   started = boot.read_text() if boot.exists() else ''
   here = np.uint32(zlib.crc32(f'{socket.gethostname()} {started}'.encode()))

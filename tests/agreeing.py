@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxunlearn import gather, hosts, mesh
 from jaxunlearn.errors import InputError
+from jaxunlearn.types import as_source
 
 SETTINGS = {'count': 2, 'heartbeat_timeout_seconds': 10}
 
@@ -33,6 +34,10 @@ def main(coordinator, index):
   (spread,) = mesh.place(devices, [held])
   assert not spread.is_fully_addressable
   say(np.array_equal(gather.to_host(spread), held), hosts.beside())
+  batch = {'image': held[:, :, None, None], 'label': np.arange(8)}
+  source, some = mesh.spread(devices, as_source(batch)), np.arange(8)[::-1]
+  found = gather.to_host(source.take(some)['image'])
+  say(np.array_equal(found[..., 0, 0], held[::-1]))
 
 
 def refuse():

@@ -21,6 +21,8 @@ def config(data, checkpoint=''):
   with made.unlocked():
     made.data.update({'source': 'tfds:tiny', 'dir': str(data)})
     made.data.update({'stream': 'always', 'num_train': None, 'num_test': None})
+    # Wide enough that convolutions are split along mesh.model.
+    made.model.width = 16
     made.original.checkpoint = str(checkpoint)
     made.reference = 'none'
     made.recipes = common.rows(
@@ -36,7 +38,7 @@ def config(data, checkpoint=''):
 def main(workdir, data, checkpoint, coordinator, count, index, *killed):
   jax.config.update('jax_num_cpu_devices', 4)
   made = config(data, checkpoint)
-  made.mesh.update({'data': 0, 'model': 4})
+  made.mesh.update({'data': 0, 'model': 4 * int(count)})
   made.hosts.update(
     {'coordinator': coordinator, 'count': int(count), 'index': int(index)}
   )

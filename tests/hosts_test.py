@@ -117,6 +117,10 @@ def same(workdir, alone):
     dict(np.load(x / 'unlearned/row/selection.npz')) for x in (before, workdir)
   )
   chex.assert_trees_all_equal(first, second)
+  logits = 'unlearned/row/logits.npz'
+  chex.assert_trees_all_close(
+    *(dict(np.load(x / logits)) for x in (before, workdir)), atol=5e-3
+  )
   for name, values in report['models'].items():
     model = found['models'][name]
     for split in ('forget', 'retain', 'test'):
@@ -167,14 +171,46 @@ def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
   assert list((tmp_path / '.unfinished-original').glob('*.json'))
 
 
-def test_a_process_that_is_gone_is_told_of(tmp_path):
+@pytest.mark.parametrize(
+  'index, number',
+  [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)],
+)
+def test_a_process_that_is_gone_is_told_of(tmp_path, index, number):
   processes = launch(tmp_path, '--config.train.epochs=10000')
   wait_for_epochs(tmp_path, processes)
-  processes[1].kill()
-  codes, lines, said = ends(processes)
+  gone, other = processes[index], processes[1 - index]
+  gone.send_signal(number)
+  began = time.monotonic()
+  text, _ = other.communicate(timeout=60)
+  # Twice the heartbeat's time; of one that stands still nothing else tells.
+  assert time.monotonic() - began < 20
+  gone.kill()
+  gone.communicate()
   # Our sentence, or JAX's own abort, whichever comes first.
-  assert codes[0] in (69, -6) and codes[1] == -9, said
-  assert codes[0] == -6 or 'is gone' in lines[0][-1], said
+  assert other.returncode in (69, -6), text
+  assert other.returncode == -6 or 'is gone' in text, text
+
+
+@pytest.mark.skipif(
+  not (ROOT / '.venv').exists(), reason='launch/processes.sh would make a .venv'
+)
+def test_who_started_processes_is_told_that_one_has_died(tmp_path):
+  script = subprocess.Popen(
+    ['bash', 'launch/processes.sh', '2', '--config=configs/digits_topk.py']
+    + [f'--workdir={tmp_path}', '--config.train.epochs=10000']
+    + ['--config.hosts.heartbeat_timeout_seconds=10'],
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+  wait_for_epochs(tmp_path, [script])
+  children = f'/proc/{script.pid}/task/{script.pid}/children'
+  os.kill(int(Path(children).read_text().split()[1]), signal.SIGKILL)
+  said, _ = script.communicate(timeout=60)
+  assert script.returncode not in (0, 2, 75), said
+  assert 'jaxunlearn: a process of this run has died (exit code' in said
 
 
 def test_a_mistake_is_a_sentence_of_each_process(tmp_path):
@@ -186,9 +222,21 @@ def test_a_mistake_is_a_sentence_of_each_process(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_processes_agree_on_what_one_of_them_knows():
-  where = address()
-  codes, _, said = ends([begin('tests.agreeing', where, x) for x in range(2)])
+@pytest.mark.parametrize('where', ['HOST:PORT', 'auto'])
+def test_processes_agree_on_what_one_of_them_knows(where, monkeypatch):
+  here, processes = address(), []
+  for index in range(2):
+    if where == 'auto':
+      # As Open MPI would say it. JAX makes its port of the number of the job.
+      port = int(here.split(':')[1]) % 4096
+      job = f'{port * 4096}.0;tcp://127.0.0.1:1'
+      monkeypatch.setenv('OMPI_MCA_orte_hnp_uri', job)
+      monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')
+      for name in ('RANK', 'LOCAL_RANK'):
+        monkeypatch.setenv(f'OMPI_COMM_WORLD_{name}', str(index))
+    said = 'auto' if where == 'auto' else here
+    processes.append(begin('tests.agreeing', said, index))
+  codes, _, said = ends(processes)
   assert codes == [0, 0], said
   first, second = (
     [x[5:] for x in text.splitlines() if x.startswith('said ')] for text in said
@@ -202,6 +250,7 @@ def test_processes_agree_on_what_one_of_them_knows():
     'KeyboardInterrupt ',
     'InputError mesh.data 2 and mesh.model 1 t',
     'True 2',
+    'True',
   ]
   assert second == [
     agreed,
@@ -211,6 +260,7 @@ def test_processes_agree_on_what_one_of_them_knows():
     'KeyboardInterrupt ',
     'InputError mesh.data 2 and mesh.model 1 t',
     'True 2',
+    'True',
   ]
 
 
