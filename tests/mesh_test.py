@@ -1,5 +1,7 @@
 """One mesh of many devices: the same masks, and numbers that rounding moves."""
 
+import re
+
 import chex
 import flax.linen as nn
 import jax
@@ -112,6 +114,29 @@ def test_many_devices_give_the_same(network, original, alone, name, shape):
   )
 
 
+def test_an_epoch_in_one_call_gives_the_same(
+  network, original, alone, monkeypatch
+):
+  # As on an accelerator, whose path a CPU can take, if slowly.
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  mask, variables, _, logits = alone['top_k']
+  found = unlearned(mesh.make(2, 4), network, original, RECIPES['top_k'])
+  chex.assert_trees_all_equal(found[0], mask)
+  chex.assert_trees_all_close(found[1], variables, rtol=1e-3, atol=2e-3)
+  chex.assert_trees_all_close(found[3], logits, rtol=1e-3, atol=5e-3)
+
+
+def test_a_selection_gathers_parameters_alone(network, original):
+  devices = mesh.make(1, 8)
+  task = task_on(devices, mesh.gathered(devices, network), original)
+  with mesh.within(devices):
+    program = method._select.lower(
+      RECIPES['top_k'].select, task.model, KEY, *method._arrays(task)
+    )
+  gathered = re.findall(r'= (\w+)\[\S* all-gather', program.compile().as_text())
+  assert gathered and set(gathered) == {'f32'}
+
+
 def test_a_step_leaves_all_where_it_was_and_compiles_once(network, original):
   devices, tx, clock = mesh.make(8), optax.adam(1e-3), Clock()
   retain = task_on(devices, network, original).retain
@@ -126,7 +151,11 @@ def test_a_step_leaves_all_where_it_was_and_compiles_once(network, original):
   assert clock.seconds['compile'] == 0
 
 
-def test_many_models_at_once_are_those_of_one_device(network, original):
+@pytest.mark.parametrize('backend', ['cpu', 'gpu'])
+def test_many_models_at_once_are_those_of_one_device(
+  network, original, monkeypatch, backend
+):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
   found = {}
   for name, shape in (('alone', (1, 1)), ('many', (2, 4))):
     devices = mesh.make(*shape)
