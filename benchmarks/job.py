@@ -28,10 +28,10 @@ def run_full(quick: bool) -> Iterator[Result]:
 def _job(size: str) -> Iterator[Result]:
   with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
-    file = _write_images(size, folder)
-    first, compiling = _ours(size, file, folder / 'first')
+    file = write_images(size, folder)
+    first, compiling = ours(size, file, folder / 'first')
     torch = _theirs(size, file, folder / 'accuracy.json')
-    second, again = _ours(size, file, folder / 'second')
+    second, again = ours(size, file, folder / 'second')
     if size == 'full':
       _check(folder)
   for word, found, spent in (
@@ -68,7 +68,7 @@ def _job(size: str) -> Iterator[Result]:
   )
 
 
-def _write_images(size: str, folder: Path) -> Path:
+def write_images(size: str, folder: Path) -> Path:
   """Noise, with a stripe that tells the class: easy, but to be learned."""
   train, test, *_ = job_config.SIZES[size]
   rng = np.random.default_rng(0)
@@ -84,7 +84,9 @@ def _write_images(size: str, folder: Path) -> Path:
   return file
 
 
-def _ours(size: str, file: Path, workdir: Path) -> tuple[processes.Run, float]:
+def ours(
+  size: str, file: Path, workdir: Path, **environment: str
+) -> tuple[processes.Run, float]:
   """The process, and the seconds of tracing and compiling in it."""
   found = processes.run(
     '-m',
@@ -92,6 +94,7 @@ def _ours(size: str, file: Path, workdir: Path) -> tuple[processes.Run, float]:
     f'--config=benchmarks/job_config.py:{size},{file}',
     f'--config.cache_dir={file.parent / "xla"}',
     f'--workdir={workdir}',
+    **environment,
   )
   return found, float(found.said.split()[-1])
 

@@ -39,12 +39,13 @@ def _works(devices: Mesh, count: int, size: int) -> dict[str, Callable]:
   """By name, what moves so many floats."""
   ring = [(i, (i + 1) % count) for i in range(count)]
 
-  def moves(work: Callable, size: int, gives: PartitionSpec) -> Callable:
-    along = PartitionSpec('data')
+  along, whole = PartitionSpec('data'), PartitionSpec()
+
+  def moves(work: Callable, length: int, gives: PartitionSpec) -> Callable:
     x = jax.make_array_from_callback(
-      (size,),
+      (length,),
       NamedSharding(devices, along),
-      lambda index: np.ones(size, np.float32)[index],
+      lambda index: np.ones(length, np.float32)[index],
     )
     program = jax.jit(
       jax.shard_map(
@@ -53,7 +54,6 @@ def _works(devices: Mesh, count: int, size: int) -> dict[str, Callable]:
     )
     return lambda: program(x)
 
-  along, whole = PartitionSpec('data'), PartitionSpec()
   return {
     'pass': moves(
       lambda x: jax.lax.ppermute(x, 'data', ring), count * size, along

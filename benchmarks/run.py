@@ -96,6 +96,7 @@ def _rates() -> dict[str, float]:
   return {
     'matrix_operations_per_second': rates.matrix(),
     'copy_bytes_per_second': rates.copy(),
+    'read_bytes_per_second': rates.read(),
   }
 
 

@@ -2,10 +2,12 @@
 
 import json
 import socket
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from benchmarks import predicted, processes, rates
+from benchmarks import job, predicted, processes, rates
 from benchmarks.result import Result
 
 _MESHES = ((8, 1), (2, 4), (1, 8))
@@ -37,6 +39,7 @@ def run(quick: bool) -> Iterator[Result]:
   wide = () if quick else ((64, 128, [_on(1, 1, 64, 128)]),)
   for width, batch, found in ((*size, alone), *wide):
     yield from _taken(f'scaling/one device, width {width}', found, batch)
+  yield _job('quick' if quick else 'short', 1 if quick else 3)
   for count in 2, 4:
     yield from _moved(count, 400_000 if quick else 40_000_000)
 
@@ -85,6 +88,30 @@ def _taken(name: str, found: list[dict], batch: int) -> Iterator[Result]:
       (formula,) * len(found),
       **_SECONDS,
     )
+
+
+def _job(size: str, rounds: int) -> Result:
+  """The job on eight devices and on one, compiling apart."""
+  taken = {1: [], 8: []}
+  with tempfile.TemporaryDirectory() as name:
+    file = job.write_images(size, Path(name))
+    for number in range(rounds + 1):
+      for devices, seconds in taken.items():
+        workdir = Path(name) / f'{devices}-{number}'
+        found, compiling = job.ours(
+          size, file, workdir, JAX_NUM_CPU_DEVICES=str(devices)
+        )
+        # The first has everything to compile.
+        if number:
+          seconds.append(found.seconds - compiling)
+  return Result(
+    'scaling/8 x 1, job',
+    tuple(taken[8]),
+    'one device',
+    tuple(taken[1]),
+    target=1.25,
+    note='virtual devices of one CPU: overhead alone',
+  )
 
 
 def _moved(count: int, size: int) -> Iterator[Result]:
