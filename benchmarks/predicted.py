@@ -12,7 +12,7 @@ _PASSES = 15
 # Of the rate of a matrix product, what a step computes at, and of the rate of
 # memory, what a pass of a selection reads at: fitted to a CPU of 2 cores
 # (ResNet18 of width 16; 11 million scalars).
-_COMPUTED, _READ = 0.4, 0.65
+_COMPUTED, _READ = 0.4, 0.4
 # Of an H100 SXM by its data sheet: bfloat16 operations/s; bytes/s of its
 # memory, of its links to the 7 beside it, and of a network card.
 _OPERATIONS, _MEMORY = 989e12, 3.35e12

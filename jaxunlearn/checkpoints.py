@@ -85,9 +85,10 @@ class Checkpoints:
       Conflict: one is whole, and of other arrays.
     """
     steps = of_first(self._steps(), _KEPT + 1)
-    for step in self._cut_off():
-      say(f'the checkpoint {self.path / step} is not whole, and removed.')
+    cut_off = self._cut_off()
     self._keep(steps)
+    for step in cut_off:
+      say(f'the checkpoint {self.path / str(step)} was not whole, and removed.')
     for step in steps:
       saved = together(lambda step=step: self._read(step, like))
       (damaged,) = any_of(saved is None)
@@ -161,11 +162,13 @@ class Checkpoints:
     found = self.path.glob('[0-9]*.json')
     return sorted(int(x.stem) for x in found if x.stem.isdigit())[::-1]
 
-  def _cut_off(self) -> list[str]:
-    """The numbers of those of which something is there, and no manifest."""
-    begun = {x.name.split('.')[0] for x in self.path.glob('[0-9]*')}
-    whole = {str(step) for step in self._steps()}
-    return sorted(filter(str.isdecimal, begun - whole), key=int)
+  def _cut_off(self) -> list[int]:
+    """Those that were begun after the newest that has a manifest."""
+    names = {x.name.split('.')[0] for x in self.path.glob('[0-9]*')}
+    newest = max(self._steps(), default=-1)
+    return sorted(
+      x for x in map(int, filter(str.isdecimal, names)) if x > newest
+    )
 
   def _write(self, step: int, tree: PyTree, content: dict[str, Any]) -> None:
     from jaxunlearn.models import adapters

@@ -123,13 +123,6 @@ def _run(
       progress.say(f'{config.data.source}: images stay {where}')
     if problem.mesh:
       progress.say(mesh.described(problem.mesh))
-      for name in ('train', 'unlearn'):
-        size = config[name].batch_size
-        if size % problem.mesh.size:
-          progress.say(
-            f'{name}.batch_size {size} is no multiple of {problem.mesh.size}, '
-            'so that each of them does all of such a batch'
-          )
     try:
       with mesh.within(problem.mesh):
         return _work(this, wanted, go_on)

@@ -4,6 +4,7 @@ All run the same program over one mesh. What lies in the workdir, which all of
 them see, is written by the first.
 """
 
+import contextlib
 import functools
 import os
 import re
@@ -103,10 +104,12 @@ def _check_alike(devices: Sequence[jax.Device]) -> None:
 
 
 def _count_beside() -> int:
-  """How many have a host of this name and of this start."""
-  boot = Path('/proc/sys/kernel/random/boot_id')
-  started = boot.read_text() if boot.exists() else ''
-  here = np.uint32(zlib.crc32(f'{socket.gethostname()} {started}'.encode()))
+  """How many are in a container of this host, or outside of all, as this is."""
+  where = [socket.gethostname()]
+  with contextlib.suppress(OSError):
+    where.append(Path('/proc/sys/kernel/random/boot_id').read_text())
+    where.append(os.readlink('/proc/self/ns/cgroup'))
+  here = np.uint32(zlib.crc32(' '.join(where).encode()))
   return int((multihost_utils.process_allgather(here) == here).sum())
 
 

@@ -23,9 +23,13 @@ def check_fits(what: str, needed: int) -> None:
   """
   there = size()
   if needed > there:
+    here, fewer = 'here', ''
+    if hosts.beside() > 1:
+      here = f'for each of the {hosts.beside()} processes here'
+      fewer = ', or fewer processes'
     raise InputError(
       f'{what} is {needed / 2**30:.1f} GiB, more than the '
-      f'{there / 2**30:.1f} GiB of memory here: take a smaller one.'
+      f'{there / 2**30:.1f} GiB of memory {here}: take a smaller one{fewer}.'
     )
 
 

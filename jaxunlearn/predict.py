@@ -28,7 +28,7 @@ def logits(
     model: the network.
     variables: its variables.
     source: n examples.
-    batch_size: examples in a pass; all of them, where there are fewer.
+    batch_size: examples in a pass, as of `batches.once_each`.
 
   Returns:
     float [n, classes], in the order of the source; of a model that gives

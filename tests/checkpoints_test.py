@@ -124,7 +124,7 @@ def test_what_has_no_manifest_was_cut_off_and_is_nothing(tmp_path):
   (tmp_path / 'c/5.json').unlink()
   found, said = latest(tmp_path)
   assert found.step == 3
-  assert said == [f'the checkpoint {tmp_path}/c/5 is not whole, and removed.']
+  assert said == [f'the checkpoint {tmp_path}/c/5 was not whole, and removed.']
   assert not (tmp_path / 'c/5').exists()
 
 

@@ -38,7 +38,8 @@ def config(data, checkpoint=''):
 def main(workdir, data, checkpoint, coordinator, count, index, *killed):
   jax.config.update('jax_num_cpu_devices', 4)
   made = config(data, checkpoint)
-  made.mesh.update({'data': 0, 'model': 4 * int(count)})
+  # Both axes over processes at first, then one alone.
+  made.mesh.update({'data': 0, 'model': 4 if killed else 4 * int(count)})
   made.hosts.update(
     {'coordinator': coordinator, 'count': int(count), 'index': int(index)}
   )

@@ -1,5 +1,6 @@
 """Several processes over loopback: the numbers of one, and what a kill does."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -181,18 +182,22 @@ def test_a_process_that_is_gone_is_told_of(tmp_path, index, number):
   gone, other = processes[index], processes[1 - index]
   gone.send_signal(number)
   began = time.monotonic()
-  text, _ = other.communicate(timeout=60)
+  try:
+    text, _ = other.communicate(timeout=60)
+  finally:
+    gone.kill()
+    other.kill()
+    gone.communicate()
   # Twice the heartbeat's time; of one that stands still nothing else tells.
   assert time.monotonic() - began < 20
-  gone.kill()
-  gone.communicate()
   # Our sentence, or JAX's own abort, whichever comes first.
   assert other.returncode in (69, -6), text
   assert other.returncode == -6 or 'is gone' in text, text
 
 
 @pytest.mark.skipif(
-  not (ROOT / '.venv').exists(), reason='launch/processes.sh would make a .venv'
+  not (ROOT / '.venv/installed').exists(),
+  reason='launch/processes.sh would make a .venv',
 )
 def test_who_started_processes_is_told_that_one_has_died(tmp_path):
   script = subprocess.Popen(
@@ -204,11 +209,16 @@ def test_who_started_processes_is_told_that_one_has_died(tmp_path):
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
+    start_new_session=True,
   )
-  wait_for_epochs(tmp_path, [script])
-  children = f'/proc/{script.pid}/task/{script.pid}/children'
-  os.kill(int(Path(children).read_text().split()[1]), signal.SIGKILL)
-  said, _ = script.communicate(timeout=60)
+  try:
+    wait_for_epochs(tmp_path, [script])
+    children = f'/proc/{script.pid}/task/{script.pid}/children'
+    os.kill(int(Path(children).read_text().split()[1]), signal.SIGKILL)
+    said, _ = script.communicate(timeout=60)
+  finally:
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(script.pid, signal.SIGKILL)
   assert script.returncode not in (0, 2, 75), said
   assert 'jaxunlearn: a process of this run has died (exit code' in said
 
@@ -268,6 +278,8 @@ def test_processes_of_a_host_share_its_memory(monkeypatch):
   whole = memory.size()
   monkeypatch.setattr(hosts, '_beside', 4)
   assert memory.size() == whole // 4
+  with pytest.raises(InputError, match=r'4 processes here: .*, or fewer proc'):
+    memory.check_fits('it', whole // 2)
 
 
 def test_a_process_counts_those_of_its_own_host(monkeypatch):

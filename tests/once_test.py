@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxunlearn import models, once
+from jaxunlearn import models, once, perturbers
 from jaxunlearn.probes import generator
+from jaxunlearn.types import Selection
 
 KEY, IMAGE = jax.random.key(0), jnp.zeros((1, 8, 8, 3), jnp.uint8)
 
@@ -25,6 +26,23 @@ def test_a_generator_begins_with_the_same_bits(bits):
   well = jax.jit(functools.partial(network.init, train=False))(KEY, image)
   found = generator.init(network, KEY, image)
   chex.assert_trees_all_equal(bits(found), bits(well))
+
+
+@pytest.mark.parametrize('name', ['scale', 'reinit', 'interpolate'])
+def test_parameters_are_perturbed_to_the_same_bits(name, plain_task, bits):
+  factory = getattr(perturbers, name)
+  own = factory() if name == 'reinit' else factory(0.5)
+  half = jax.tree.map(
+    lambda x: jnp.arange(x.size).reshape(x.shape) % 2 > 0,
+    plain_task.original['params'],
+  )
+
+  def perturbed(params):
+    return own(KEY, plain_task, params, Selection(half, half))
+
+  params = plain_task.original['params']
+  fast, well = once.jit(perturbed)(params), jax.jit(perturbed)(params)
+  chex.assert_trees_all_equal(bits(fast), bits(well))
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_checkpoint_is_there_whenever_one_dies(
   assert saved.step in ((2, 3, 4) if died else (4,))
   # None is damaged, and at most the one that was being written cut off.
   assert len(said) <= died
-  assert all(x.endswith('is not whole, and removed.') for x in said)
+  assert all(x.endswith('was not whole, and removed.') for x in said)
   chex.assert_trees_all_equal(
     saved.tree['params']['a'], TREE['params']['a'] + saved.step
   )

@@ -203,7 +203,8 @@ def measure(
     original_fn: as in `train`.
     unlearned_fn: as in `train`.
     forget: as in `train`.
-    batch_size: examples in a pass; the last is padded, the padding cut off.
+    batch_size: examples in a pass, as of `batches.once_each`; what pads the
+      last is cut off.
 
   Returns:
     `degree`: Eq. 14.
