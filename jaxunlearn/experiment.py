@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from jaxunlearn.errors import (
   Unavailable,
 )
 from jaxunlearn.locks import alone_in
-from jaxunlearn.problem import Load, Problem, Run, prepare
+from jaxunlearn.problem import Load, Run, prepare
 from jaxunlearn.progress import Progress
 from jaxunlearn.rows import Row
 from jaxunlearn.workdir import Workdir
@@ -106,8 +108,15 @@ def _run(
   settings.check(config)
   probing.check(config)
   wanted = rows.rows(config)
+  _check_alike(
+    _digest(config),
+    'have the same settings: give all of them the same config and flags.',
+  )
   problem = hosts.together(lambda: prepare(config, load))
-  _check_alike(problem)
+  _check_alike(
+    problem.facts['dataset_sha256'] + problem.facts['forget_sha256'],
+    'read the same data, or the same request: give all of them the same files.',
+  )
   work = hosts.together(lambda: Workdir(workdir))
   with _alone(work.path, progress.say):
     if (work.path / 'cells').exists():
@@ -188,25 +197,26 @@ def _work(run: Run, wanted: list[Row], go_on: bool) -> dict[str, Any]:
   return result
 
 
-def _check_alike(problem: Problem) -> None:
-  """Checks that all processes read the same examples.
+def _digest(config: Any) -> str:
+  """SHA-256 of the settings that all processes must have alike."""
+  alike = config.to_dict()
+  # These may lie elsewhere on each host.
+  del alike['hosts'], alike['cache_dir'], alike['data']['dir']
+  text = json.dumps(alike, sort_keys=True, default=str)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_alike(digest: str, what: str) -> None:
+  """Checks that all processes have the same digest.
 
   Raises:
-    InputError: they do not.
+    InputError: they do not; `what` they do not, and the remedy.
   """
-  names = 'dataset_sha256', 'forget_sha256'
   # In pieces that an int32 holds.
-  own = [
-    int(problem.facts[name][start : start + 7], 16)
-    for name in names
-    for start in (0, 7)
-  ]
+  own = [int(digest[x : x + 7], 16) for x in range(0, len(digest), 7)]
   (apart,) = hosts.any_of(hosts.of_first(own, len(own)) != own)
   if apart:
-    raise InputError(
-      'the processes of this run do not read the same data, or the same '
-      'request: give all of them the same files.'
-    )
+    raise InputError(f'the processes of this run do not {what}')
 
 
 @contextlib.contextmanager

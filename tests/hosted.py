@@ -1,7 +1,8 @@
 """A short run by one of several processes, each of four devices.
 
-WORKDIR DATA ORIGINAL HOST:PORT COUNT INDEX [STAGE CALL]: before that XLA call
-of that stage, from 1, it kills itself.
+WORKDIR DATA ORIGINAL MODEL HOST:PORT COUNT INDEX [STAGE CALL]: parameters are
+split over MODEL devices; before that XLA call of that stage, from 1, it kills
+itself.
 """
 
 import os
@@ -35,11 +36,10 @@ def config(data, checkpoint=''):
   return made
 
 
-def main(workdir, data, checkpoint, coordinator, count, index, *killed):
+def main(workdir, data, checkpoint, model, coordinator, count, index, *killed):
   jax.config.update('jax_num_cpu_devices', 4)
   made = config(data, checkpoint)
-  # Both axes over processes at first, then one alone.
-  made.mesh.update({'data': 0, 'model': 4 if killed else 4 * int(count)})
+  made.mesh.update({'data': 0, 'model': int(model)})
   made.hosts.update(
     {'coordinator': coordinator, 'count': int(count), 'index': int(index)}
   )

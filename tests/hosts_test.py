@@ -55,12 +55,12 @@ def begin(module, *arguments):
   )
 
 
-def start(count, workdir, data, original, *killed):
+def start(count, model, workdir, data, original, *killed):
   """So many processes, of which the last one kills itself; how each ended."""
   coordinator = address() if count > 1 else ''
   processes = []
   for index in range(count):
-    where = workdir, data, original / 'original'
+    where = workdir, data, original / 'original', model
     last = killed if index == count - 1 else ()
     own = coordinator, count, index, *last
     processes.append(begin('tests.hosted', *where, *own))
@@ -72,7 +72,7 @@ def start(count, workdir, data, original, *killed):
   return codes, '\n'.join(said), time.monotonic() - ended
 
 
-def launch(workdir, *flags):
+def launch(workdir, *flags, own=('', '')):
   """Two processes as a user starts them, on data that are resident."""
   coordinator = address()
   return [
@@ -84,7 +84,7 @@ def launch(workdir, *flags):
       '--config.hosts.count=2',
       f'--config.hosts.index={index}',
       '--config.hosts.heartbeat_timeout_seconds=10',
-      *flags,
+      *filter(None, (*flags, own[index])),
     )
     for index in range(2)
   ]
@@ -138,7 +138,7 @@ def test_two_processes_give_the_numbers_of_one_though_one_is_killed(
   data, alone, tmp_path
 ):
   work = tmp_path / 'work'
-  codes, said, seconds = start(2, work, data, alone[0], 'row', '6')
+  codes, said, seconds = start(2, 4, work, data, alone[0], 'row', '6')
   # JAX's abort, or what it raised in ours; no error of Python's.
   assert codes[1] == -9 and codes[0] in (1, -6), said
   assert codes[0] == -6 or 'JaxRuntimeError' in said, said
@@ -147,13 +147,13 @@ def test_two_processes_give_the_numbers_of_one_though_one_is_killed(
   assert (work / 'unlearned/.unfinished-row/4.json').exists(), said
   shutil.copytree(work, tmp_path / 'other')
 
-  codes, said, _ = start(2, work, data, alone[0])
+  codes, said, _ = start(2, 8, work, data, alone[0])
   assert codes == [0, 0], said
   assert 'row: going on after step 4' in said
   report = same(work, alone)
   assert report['environment']['process_count'] == 2
 
-  codes, said, _ = start(1, tmp_path / 'other', data, alone[0])
+  codes, said, _ = start(1, 4, tmp_path / 'other', data, alone[0])
   assert codes == [0], said
   assert 'row: going on after step 4' in said
   report = same(tmp_path / 'other', alone)
@@ -272,6 +272,16 @@ def test_processes_agree_on_what_one_of_them_knows(where, monkeypatch):
     'True 2',
     'True',
   ]
+
+
+def test_processes_with_other_settings_are_refused(tmp_path):
+  processes = launch(
+    tmp_path, own=('--config.train.seed=0', '--config.train.seed=1')
+  )
+  codes, lines, said = ends(processes)
+  assert codes == [2, 2], said
+  assert all('not have the same settings: ' in x for (x,) in lines), said
+  assert not list(tmp_path.iterdir())
 
 
 def test_processes_of_a_host_share_its_memory(monkeypatch):
