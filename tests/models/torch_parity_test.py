@@ -78,7 +78,7 @@ def theirs(network, image, label, train):
   return logits.detach().numpy(), gradient
 
 
-def ours(model, variables, image, label, train, options):
+def ours(model, variables, image, label, train):
   """Logits, the gradient and the variables after the pass."""
 
   def loss(params, variables, image):
@@ -88,7 +88,9 @@ def ours(model, variables, image, label, train, options):
 
   # All that a network computes with is an argument: XLA folds constants in
   # other bits than it computes in.
-  gradient = jax.jit(jax.grad(loss, has_aux=True), compiler_options=options)
+  gradient = jax.jit(
+    jax.grad(loss, has_aux=True), compiler_options=QUICK if train else None
+  )
   gradient, (logits, after) = gradient(variables['params'], variables, image)
   return logits, gradient, after
 
@@ -117,9 +119,7 @@ def test_eval_mode_is_that_of_pytorch(name, bits):
   state = network.state_dict()
   variables = adapters.from_torch_state_dict(state, model)
   expected, gradient = theirs(network, image, label, train=False)
-  # The other two take a minute and a half to be compiled as users have them.
-  options = None if name in ('resnet18', 'vgg19') else QUICK
-  logits, found, after = ours(model, variables, image, label, False, options)
+  logits, found, after = ours(model, variables, image, label, train=False)
   assert error(logits, expected) < TOLERANCE
   assert np.std(expected, axis=0).min() > 0.01
   gradient = adapters.from_torch_state_dict({**state, **gradient}, model)
@@ -128,9 +128,7 @@ def test_eval_mode_is_that_of_pytorch(name, bits):
     np.testing.assert_array_equal, bits(after), bits(dict(variables))
   )
   # A program without a gradient, such as a teacher's, gives the same bits.
-  alone = jax.jit(
-    lambda v, x: model.apply(v, x, False)[0], compiler_options=options
-  )(variables, image)
+  alone = jax.jit(lambda v, x: model.apply(v, x, False)[0])(variables, image)
   np.testing.assert_array_equal(bits(logits), bits(alone))
 
 
@@ -140,7 +138,7 @@ def test_train_mode_is_that_of_pytorch(name):
   model = models.create(name, 10, width=SETTINGS[name][0])
   variables = adapters.from_torch_state_dict(network.state_dict(), model)
   expected, gradient = theirs(network, image, label, train=True)
-  logits, found, after = ours(model, variables, image, label, True, QUICK)
+  logits, found, after = ours(model, variables, image, label, train=True)
   assert error(logits, expected) < TOLERANCE
   gradient = adapters.from_torch_state_dict(
     {**network.state_dict(), **gradient}, model
