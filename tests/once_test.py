@@ -115,3 +115,15 @@ def test_a_second_call_compiles_nothing():
 
   assert add(1, 2) == add(1, 2) == 3 and add(2, x=2) == 4
   assert traced == [1, 2]
+
+
+def test_a_second_wrapper_compiles_nothing_either():
+  traced = []
+
+  def double(x):
+    traced.append(x)
+    return 2 * x
+
+  # As `train.begin` does for each model of one network.
+  assert once.jit(double)(1) == 2 and once.jit(double)(2) == 4
+  assert len(traced) == 1
