@@ -6,7 +6,7 @@ import jax
 
 from benchmarks import images, networks, timing
 from benchmarks.result import Result
-from jaxunlearn import Task, UnlearningMethod, method, recipes
+from jaxunlearn import Task, UnlearningMethod, method, recipes, train
 
 _K = 5
 
@@ -67,5 +67,5 @@ def _epoch(
     batch_size=batch,
     cache_features=cache_features,
   )
-  calls = steps if jax.default_backend() == 'cpu' else 1
+  calls = steps if train.steps_per_call(steps, resident=True) == 1 else 1
   return lambda: [next(found) for _ in range(calls)][-1]

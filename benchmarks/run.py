@@ -24,7 +24,7 @@ _NAMES = (
   'growth',
 )
 # These take a quarter of an hour and more, or say nothing about PyTorch.
-_ASKED_FOR = ('job_full', 'scaling', 'seconds')
+_ASKED_FOR = ('job_full', 'scaling', 'seconds', 'accelerator')
 # Load of a machine with nothing to do.
 _IDLE = 0.3
 

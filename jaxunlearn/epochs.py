@@ -67,7 +67,6 @@ def by_epoch(
     Diverged: the loss of an epoch is NaN or infinite.
     Interrupted: as `Attempt.offer`.
   """
-  most = loop.steps_per_call(epoch_steps, resident)
 
   def pace(number: int, taken: int, skipped: int, spent: float):
     """Examples per second in this epoch, and the seconds left of all."""
@@ -85,10 +84,11 @@ def by_epoch(
     spent = clock.seconds.get('fine_tune', 0.0)
     while taken < epoch_steps:
       attempt.offer(state, found)
+      count = loop.steps_per_call(epoch_steps - taken, resident)
       with clock.measure('fine_tune'):
         state, metrics = next(steps)
-      found.append((min(most, epoch_steps - taken), metrics))
-      taken += found[-1][0]
+      found.append((count, metrics))
+      taken += count
       now = time.perf_counter()
       if taken < epoch_steps and now - shown > _REFRESH_SECONDS:
         shown = now

@@ -1,7 +1,6 @@
 """Many steps, of one model or of several: which examples go into which."""
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,10 @@ from jaxunlearn.step import Metrics, Step
 from jaxunlearn.types import Array, Batch, Resident, Source, State, as_pytree
 
 __all__ = ['run', 'run_many', 'steps_per_call']
+
+# Enough of them hide the start of a call; their examples, and a checkpoint, are
+# not far to wait for.
+_TOGETHER = 32
 
 
 def run(
@@ -43,17 +46,28 @@ def run(
   Raises:
     ValueError: a batch size below 1.
   """
+  if batch_size < 1:
+    raise ValueError(f'a batch needs at least one example, not {batch_size}.')
+  step, teachers, done = as_pytree(step), teachers or {}, int(state.step)
   sizes = {split: len(source) for split, source in sources.items()}
-  yield from _run(
-    step,
-    state,
-    sources,
-    lambda number: batches.schedule(key, number, sizes, batch_size),
-    done=int(state.step),
-    num_steps=num_steps,
-    batch_size=batch_size,
-    teachers=teachers or {},
-  )
+  epoch_steps = batches.steps_per_epoch(next(iter(sizes.values())), batch_size)
+  resident = all(isinstance(s, Resident) for s in sources.values())
+  while done < num_steps:
+    number, first = divmod(done, epoch_steps)
+    last = min(epoch_steps, first + num_steps - done)
+    schedule = batches.schedule(key, number, sizes, batch_size)
+    done += last - first
+    while (count := steps_per_call(last - first, resident)) > 1:
+      now = {k: v[first : first + count] for k, v in schedule.items()}
+      read = _taken(sources, now, teachers)
+      state, metrics = _many_steps(step, state, *read)
+      first += count
+      yield state, metrics
+    left = {k: v[first:last] for k, v in schedule.items()}
+    for now, read in _in_turn(sources, left):
+      said = _said(teachers, now)
+      state, metrics = _one_step(step, state, read, said)
+      yield state, metrics
 
 
 def run_many(
@@ -68,9 +82,9 @@ def run_many(
 ) -> State:
   """Takes the steps of `run` for each of many models.
 
-  On a CPU one model after another, with what was compiled for the first: there
-  `vmap` turns convolutions into grouped ones, which take 8 times as long. On
-  other devices all models at once.
+  One model after another, with what was compiled for the first: `vmap` turns
+  convolutions into grouped ones, which take longer on a GPU, and on a CPU 8
+  times as long.
 
   Args:
     step: as `run` takes it.
@@ -84,107 +98,40 @@ def run_many(
   Returns:
     The last state of each, the leaves stacked: [models, ...].
   """
-  if jax.default_backend() == 'cpu':
-    return _stack(
-      [
-        _last(
-          run(
-            step,
-            state,
-            sources,
-            key,
-            num_steps=num_steps,
-            batch_size=batch_size,
-            teachers=teachers,
-          ),
-          state,
-        )
-        for state, key in zip(states, keys, strict=True)
-      ]
-    )
-  sizes = {split: len(source) for split, source in sources.items()}
-
-  def schedule(number: int) -> dict[str, np.ndarray]:
-    each = [batches.schedule(k, number, sizes, batch_size) for k in keys]
-    return {k: np.stack([x[k] for x in each], axis=1) for k in sizes}
-
-  steps = _run(
-    _side_by_side(step),
-    _stack(states),
-    sources,
-    schedule,
-    done=int(states[0].step),
-    num_steps=num_steps,
-    batch_size=batch_size,
-    teachers=teachers or {},
-  )
-  return _last(steps, _stack(states))
+  how = {
+    'num_steps': num_steps,
+    'batch_size': batch_size,
+    'teachers': teachers,
+  }
+  last = [
+    _last(run(step, state, sources, key, **how), state)
+    for state, key in zip(states, keys, strict=True)
+  ]
+  return jax.tree.map(lambda *x: jnp.stack(x), *last)
 
 
 def steps_per_call(steps: int, resident: bool) -> int:
-  """How many of an epoch's steps go into one XLA call.
+  """How many of the steps that are left of an epoch go into one XLA call.
 
   Args:
-    steps: of an epoch.
+    steps: that are left.
     resident: whether the data is on the device.
 
   Returns:
     1 on a CPU, whose compiler leaves its fast path for the gradients of
-    convolutions inside a loop: a scanned step takes 30 to 65 times as long,
-    where they are not those of `jaxunlearn.models`. On other devices a whole
-    epoch, where the data is there.
+    convolutions inside a loop: a step there takes 30 to 65 times as long,
+    where they are not those of `jaxunlearn.models`. On other devices 32, where
+    the data is there and so many are left: never another number, so that what
+    is compiled does not depend on the size of the data.
   """
-  return steps if resident and jax.default_backend() != 'cpu' else 1
-
-
-def _run(
-  step: Step,
-  state: State,
-  sources: Mapping[str, Source],
-  schedule: Callable[[int], Mapping[str, np.ndarray]],
-  *,
-  done: int,
-  num_steps: int,
-  batch_size: int,
-  teachers: Mapping[str, Mapping[str, Array]],
-) -> Iterator[tuple[State, Metrics]]:
-  """Takes the steps that an epoch's schedule, by its number, says."""
-  if batch_size < 1:
-    raise ValueError(f'a batch needs at least one example, not {batch_size}.')
-  step = as_pytree(step)
-  size = len(next(iter(sources.values())))
-  epoch_steps = batches.steps_per_epoch(size, batch_size)
-  resident = all(isinstance(s, Resident) for s in sources.values())
-  together = steps_per_call(epoch_steps, resident) > 1
-  while done < num_steps:
-    number, first = divmod(done, epoch_steps)
-    last = min(epoch_steps, first + num_steps - done)
-    positions = {k: v[first:last] for k, v in schedule(number).items()}
-    done += last - first
-    if together and last - first > 1:
-      state, metrics = _many_steps(step, state, sources, positions, teachers)
-      yield state, metrics
-    else:
-      for now, read in _in_turn(sources, positions):
-        said = _said(teachers, now)
-        state, metrics = _one_step(step, state, read, said)
-        yield state, metrics
+  together = resident and jax.default_backend() != 'cpu'
+  return _TOGETHER if together and steps >= _TOGETHER else 1
 
 
 def _last(steps: Iterator[tuple[State, Metrics]], state: State) -> State:
   for found, _ in steps:
     state = found
   return state
-
-
-def _stack(states: Sequence[State]) -> State:
-  return jax.tree.map(lambda *x: jnp.stack(x), *states)
-
-
-# One object for one step, as in `make_step`.
-@functools.lru_cache(maxsize=64)
-def _side_by_side(step: Step) -> Step:
-  return jax.vmap(step)
 
 
 def _in_turn(sources: Mapping[str, Source], positions):
@@ -219,12 +166,20 @@ def _one_step(step: jax.tree_util.Partial, state: State, batches, teachers):
 
 
 @jax.jit
-def _many_steps(
-  step: jax.tree_util.Partial, state: State, sources, positions, teachers
-):
-  def body(state: State, now):
-    found = {split: sources[split].take(where) for split, where in now.items()}
-    return step(state, _with_index(found, now), _said(teachers, now))
+def _taken(sources, positions, teachers):
+  """The examples of many steps, and what teachers say of them."""
 
-  state, metrics = jax.lax.scan(body, state, positions)
+  def take(now):
+    found = {split: sources[split].take(where) for split, where in now.items()}
+    return _with_index(found, now), _said(teachers, now)
+
+  return jax.lax.map(take, positions)
+
+
+@jax.jit
+def _many_steps(step: jax.tree_util.Partial, state: State, batches, teachers):
+  def body(state: State, now):
+    return step(state, *now)
+
+  state, metrics = jax.lax.scan(body, state, (batches, teachers))
   return state, jax.tree.map(lambda x: x.mean(axis=0), metrics)

@@ -101,8 +101,8 @@ def unlearn(
 
   Yields:
     First the perturbed state, of step 0, with no metrics; then (state,
-    metrics) after each XLA call, one a step on a CPU and one an epoch on other
-    devices. `state.variables` is the model.
+    metrics) after each XLA call: of one step on a CPU, elsewhere of 32 while
+    an epoch has so many left. `state.variables` is the model.
   """
   key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
   selection = select(method, task, key_select)

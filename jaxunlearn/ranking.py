@@ -137,7 +137,14 @@ def _either(first: Array, one: _End, other: _End) -> _End:
 
 
 def _joined(bits: list[Array]) -> list[Array]:
-  """The large arrays, and the entries of all small ones as one."""
+  """The large arrays, and the entries of all small ones as one.
+
+  On an accelerator by itself all are one, which no other device holds parts of.
+  """
+  if jax.default_backend() != 'cpu' and jax.device_count() == 1:
+    # Else XLA joins them again in each pass.
+    joined = jnp.concatenate([x.ravel() for x in bits])
+    return [jax.lax.optimization_barrier(joined)]
   small = [x.ravel() for x in bits if 0 < x.size < _SMALL]
   large = [x for x in bits if x.size >= _SMALL]
   return large + ([jnp.concatenate(small)] if len(small) > 1 else small)

@@ -11,7 +11,7 @@ from jaxunlearn import recipes, train, unlearn, unlearn_many
 HOW = {'num_steps': 5, 'batch_size': 8}
 
 
-@pytest.fixture(params=['cpu', 'gpu'], ids=['in turn', 'side by side'])
+@pytest.fixture(params=['cpu', 'gpu'], ids=['a step a call', 'many steps a call'])
 def backend(request, monkeypatch):
   """As if on another device, whose path a CPU can take, if slowly."""
   monkeypatch.setattr(jax, 'default_backend', lambda: request.param)

@@ -120,7 +120,7 @@ def test_many_devices_give_the_same(network, original, alone, name, shape):
   )
 
 
-def test_an_epoch_in_one_call_gives_the_same(
+def test_many_steps_in_one_call_give_the_same(
   network, original, alone, monkeypatch
 ):
   # As on an accelerator, whose path a CPU can take, if slowly.

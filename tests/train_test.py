@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -197,14 +199,15 @@ def test_an_epoch_sees_each_retain_example_at_most_once(plain_task):
     assert sorted(stream[i : i + 12].tolist()) == list(range(12))
 
 
-def test_an_epoch_in_one_call_is_the_same_as_step_by_step(ready, monkeypatch):
+def test_many_steps_in_one_call_are_the_same_as_step_by_step(ready, monkeypatch):
   single = run(ready, 10)
-  monkeypatch.setattr(loop, 'steps_per_call', lambda steps, resident: steps)
-  scanned = run(ready, 10)
+  monkeypatch.setattr(loop, 'steps_per_call', lambda steps, resident: 3 if steps >= 3 else 1)
+  looped = run(ready, 10)
   # Epochs of 4 steps, and the rest.
-  assert [state.step.item() for state, _ in scanned] == [4, 8, 10]
-  for i, ends in enumerate(([0, 4], [4, 8], [8, 10])):
-    state, metrics = scanned[i]
+  ends = [3, 4, 7, 8, 9, 10]
+  assert [state.step.item() for state, _ in looped] == ends
+  for i, ends in enumerate(pairwise([0, *ends])):
+    state, metrics = looped[i]
     steps = single[slice(*ends)]
     # Another program, which sums in another order.
     chex.assert_trees_all_close(
@@ -217,10 +220,11 @@ def test_an_epoch_in_one_call_is_the_same_as_step_by_step(ready, monkeypatch):
 
 def test_many_steps_go_into_one_call_where_that_is_quick(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
-  assert train.steps_per_call(12, resident=True) == 1
+  assert train.steps_per_call(100, resident=True) == 1
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  assert train.steps_per_call(12, resident=True) == 12
-  assert train.steps_per_call(12, resident=False) == 1
+  assert train.steps_per_call(100, resident=True) == 32
+  assert train.steps_per_call(31, resident=True) == 1
+  assert train.steps_per_call(100, resident=False) == 1
 
 
 def test_a_state_has_buffers_of_its_own(plain_task):
