@@ -16,6 +16,10 @@ __all__ = ['Outcome', 'follow', 'stopping_rule']
 
 StopRule = Callable[[list, Mapping], str | None]
 
+# As many as `predict.logits` takes at once: any other number would be compiled
+# for itself, a quarter of a minute for a ResNet18 on a GPU.
+_GLANCE = 500
+
 
 class Outcome(NamedTuple):
   """A trained model and how it came about.
@@ -71,7 +75,7 @@ def follow(
   stopped = 'epochs' if epochs else None
   model, retain = run.problem.model, run.problem.retain
   watched = {k: run.problem.splits[k] for k in ('forget', 'retain')}
-  first = retain.take(np.arange(min(100, len(retain))))
+  first = retain.take(np.arange(min(_GLANCE, len(retain))))
   glance = {'retain': as_source(first)}
   try:
     if start is not None and not lines:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxunlearn.data import batches
 from jaxunlearn.step import Metrics, Step

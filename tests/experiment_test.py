@@ -300,7 +300,9 @@ def test_bfloat16_augmentation_and_schedules_run(tmp_path):
 
 def test_many_steps_in_one_call_give_the_same_report(tmp_path, monkeypatch):
   one, _ = run(tmp_path / 'one', {'row': ROW})
-  monkeypatch.setattr(loop, 'steps_per_call', lambda steps, resident: min(3, steps))
+  monkeypatch.setattr(
+    loop, 'steps_per_call', lambda steps, resident: min(3, steps)
+  )
   many, _ = run(tmp_path / 'many', {'row': ROW})
   for name in one['models']:
     ours, theirs = one['models'][name], many['models'][name]

@@ -1,5 +1,6 @@
 """The launcher as its users meet it: a process, its exit code, its files."""
 
+import functools
 import itertools
 import json
 import os
@@ -43,6 +44,14 @@ def launch(*flags, **env):
     text=True,
     timeout=300,
   )
+
+
+@pytest.fixture(scope='module')
+def start():
+  """`launch`, from a process that has imported what it needs."""
+  forks = Forks(JAX_PLATFORMS='cpu', COLUMNS='100')
+  yield functools.partial(forks.run, 'jaxunlearn.launch')
+  forks.close()
 
 
 def contents(folder):
@@ -115,22 +124,22 @@ def test_metrics_hold_one_line_for_each_epoch(finished):
   assert len(places) == len(set(places)) == 2 + 2 + 4 * 1
 
 
-def test_a_second_start_does_nothing_again(finished):
+def test_a_second_start_does_nothing_again(finished, start):
   workdir, _ = finished
   before = contents(workdir)
-  process = launch(*DIGITS, f'--workdir={workdir}')
+  process = start(*DIGITS, f'--workdir={workdir}')
   assert process.returncode == 0, process.stderr
   assert process.stdout.count('done before') == 6
   assert ': compiling' not in process.stdout
   assert contents(workdir) == before
 
 
-def test_a_stopped_run_goes_on_where_it_was(finished, tmp_path):
+def test_a_stopped_run_goes_on_where_it_was(finished, tmp_path, start):
   workdir, _ = finished
   shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
   for folder in ('unlearned/top_k', 'retrained'):
     shutil.rmtree(tmp_path / folder)
-  process = launch(*DIGITS, f'--workdir={tmp_path}')
+  process = start(*DIGITS, f'--workdir={tmp_path}')
   assert process.returncode == 0, process.stderr
   assert process.stdout.count('done before') == 4
   ours, theirs = (
@@ -144,9 +153,9 @@ def test_a_stopped_run_goes_on_where_it_was(finished, tmp_path):
   assert len(lines) == 8
 
 
-def test_rows_may_be_added_and_the_reference_left_for_later(tmp_path):
+def test_rows_may_be_added_and_the_reference_left_for_later(tmp_path, start):
   workdir = f'--workdir={tmp_path / "w"}'
-  first = launch(*ONE_ROW, workdir, '--config.reference=none')
+  first = start(*ONE_ROW, workdir, '--config.reference=none')
   assert first.returncode == 0, first.stderr
   report = json.loads((tmp_path / 'w/report.json').read_text())
   assert 'retrained' not in report['models']
@@ -156,7 +165,7 @@ def test_rows_may_be_added_and_the_reference_left_for_later(tmp_path):
     assert values['acceleration'] is None
   assert 'compare accuracy on forget with accuracy on test' in first.stdout
   # A config that lists the new row alone: the report keeps the other.
-  second = launch('--config=tests/one_row.py:finetune', *SMALL, workdir)
+  second = start('--config=tests/one_row.py:finetune', *SMALL, workdir)
   assert second.returncode == 0, second.stderr
   assert second.stdout.count('done before') == 2
   report = json.loads((tmp_path / 'w/report.json').read_text())
@@ -166,14 +175,16 @@ def test_rows_may_be_added_and_the_reference_left_for_later(tmp_path):
   assert report['models']['random_k']['similarity'] is not None
 
 
-def test_a_given_checkpoint_is_unlearned_without_retraining(finished, tmp_path):
+def test_a_given_checkpoint_is_unlearned_without_retraining(
+  finished, tmp_path, start
+):
   (tmp_path / 'forget.txt').write_text('3\n14\n')
   full = (
     '--config=configs/digits_topk.py',
     '--config.model.width=4',
     '--config.unlearn.epochs=1',
   )
-  process = launch(
+  process = start(
     *full,
     f'--config.original.checkpoint={finished[0]}',
     '--config.reference=none',
@@ -236,7 +247,7 @@ def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(tmp_path):
   assert told.endswith('the same command goes on from the last checkpoint.\n')
 
 
-def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path):
+def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path, start):
   # Of this width a checkpoint is cut too, and not a figure alone.
   flags = (*ONE_ROW, f'--workdir={tmp_path}', '--config.model.width=16')
   # What is compiled cannot be written either, of which nothing is said.
@@ -255,7 +266,7 @@ def test_a_disk_that_is_full_ends_in_a_sentence(tmp_path):
   assert full.stderr.count('\n') == 1
   assert 'File too large); ' in full.stderr
   assert 'raise the limit on the size of a file (ulimit -f), ' in full.stderr
-  process = launch(*flags)
+  process = start(*flags)
   assert process.returncode == 0, process.stderr
   assert json.loads((tmp_path / 'report.json').read_text())['models']
 
@@ -317,23 +328,23 @@ def test_threads_of_a_write_that_failed_leave_no_traceback(capsys):
   assert said == [other]
 
 
-def test_the_original_is_removed_on_request(tmp_path):
+def test_the_original_is_removed_on_request(tmp_path, start):
   (tmp_path / 'unlearned/.unfinished-no_longer_asked_for').mkdir(parents=True)
   (tmp_path / 'last_good/no_longer_asked_for').mkdir(parents=True)
   flags = (*ONE_ROW, '--config.original.keep=False', f'--workdir={tmp_path}')
-  process = launch(*flags)
+  process = start(*flags)
   assert process.returncode == 0, process.stderr
   assert [p.name for p in (tmp_path / 'original').iterdir()] == ['result.json']
   assert 'was removed' in process.stdout
   assert not list(tmp_path.rglob('*no_longer_asked_for'))
   report = (tmp_path / 'report.json').read_bytes()
-  assert launch(*flags).returncode == 0
+  assert start(*flags).returncode == 0
   assert (tmp_path / 'report.json').read_bytes() == report
   # What is gone stays gone, whatever is asked for now.
-  later = launch(*flags, '--config.original.keep=True')
+  later = start(*flags, '--config.original.keep=True')
   assert 'was removed' in later.stdout
   shutil.rmtree(tmp_path / 'unlearned/random_k')
-  process = launch(*flags)
+  process = start(*flags)
   assert process.returncode == 2
   assert 'no longer holds a model' in process.stderr
 

@@ -11,17 +11,11 @@ from jaxunlearn import recipes, train, unlearn, unlearn_many
 HOW = {'num_steps': 5, 'batch_size': 8}
 
 
-@pytest.fixture(params=['cpu', 'gpu'], ids=['a step a call', 'many steps a call'])
-def backend(request, monkeypatch):
-  """As if on another device, whose path a CPU can take, if slowly."""
-  monkeypatch.setattr(jax, 'default_backend', lambda: request.param)
-
-
 def one(states, number):
   return jax.tree.map(lambda x: x[number], states)
 
 
-def test_many_fits_are_each_a_fit(backend, plain_task):
+def test_many_fits_are_each_a_fit(plain_task):
   model, keys = plain_task.model, jax.random.split(jax.random.key(0), 3)
   tx = optax.adam(1e-2)
   states = train.fit_many(model, plain_task.retain, keys, tx=tx, **HOW)
@@ -69,7 +63,7 @@ def each(plain_task, keys):
   return found
 
 
-def test_many_settings_are_each_an_unlearning(each, keys, backend, plain_task):
+def test_many_settings_are_each_an_unlearning(each, keys, plain_task):
   states, selections = unlearn_many(top_k, SWEEP, plain_task, keys, **HOW)
   for number, variables in enumerate(each):
     chex.assert_trees_all_close(
@@ -82,7 +76,7 @@ def test_many_settings_are_each_an_unlearning(each, keys, backend, plain_task):
   assert counts == [0, 1, 17, 40]
 
 
-def test_leaves_that_stand_still_have_no_optimizer_state(backend, plain_task):
+def test_leaves_that_stand_still_have_no_optimizer_state(plain_task):
   keys = jax.random.split(jax.random.key(0), 2)
 
   def cf_1(own):

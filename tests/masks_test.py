@@ -125,6 +125,17 @@ def test_top_k_where_it_is_easily_wrong(leaves, k, expected):
   assert flat(jitted()(scores, k)).tolist() == [bool(x) for x in expected]
 
 
+@pytest.mark.parametrize('k', [0, 1, 7, 1000, 2100])
+def test_an_accelerator_by_itself_selects_the_same(k, monkeypatch):
+  rng = np.random.default_rng(0)
+  scores = tree(*(rng.integers(0, 50, s) / 7 for s in ((40, 50), (80,), (20,))))
+  expected = flat(masks.top_k(scores, k))
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.setattr(jax, 'device_count', lambda: 1)
+  found = jax.jit(lambda s: masks.top_k(s, k))(scores)
+  np.testing.assert_array_equal(flat(found), expected)
+
+
 @pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
 def test_top_k_takes_half_precision(dtype):
   scores = {'a': jnp.array([1, 3, 2], dtype), 'b': jnp.array(4, jnp.float32)}

@@ -199,16 +199,20 @@ def test_an_epoch_sees_each_retain_example_at_most_once(plain_task):
     assert sorted(stream[i : i + 12].tolist()) == list(range(12))
 
 
-def test_many_steps_in_one_call_are_the_same_as_step_by_step(ready, monkeypatch):
+def test_many_steps_in_one_call_are_the_same_as_step_by_step(
+  ready, monkeypatch
+):
   single = run(ready, 10)
-  monkeypatch.setattr(loop, 'steps_per_call', lambda steps, resident: 3 if steps >= 3 else 1)
+  monkeypatch.setattr(
+    loop, 'steps_per_call', lambda steps, resident: 3 if steps >= 3 else 1
+  )
   looped = run(ready, 10)
   # Epochs of 4 steps, and the rest.
   ends = [3, 4, 7, 8, 9, 10]
   assert [state.step.item() for state, _ in looped] == ends
-  for i, ends in enumerate(pairwise([0, *ends])):
+  for i, taken in enumerate(pairwise([0, *ends])):
     state, metrics = looped[i]
-    steps = single[slice(*ends)]
+    steps = single[slice(*taken)]
     # Another program, which sums in another order.
     chex.assert_trees_all_close(
       state.variables, steps[-1][0].variables, rtol=1e-3, atol=1e-5

@@ -57,8 +57,9 @@ class SpdGan(NamedTuple):
     max_noise: amplitude of the noise, in pixels of [0, 1].
     history: of the training, float [calls] each: for each XLA call (a step on
       a CPU, elsewhere 32 where so many are left) the means over its steps of
-      `loss`, `cross_entropy_original` and `cross_entropy_judged`. Where the last loss
-      is not finite the generator diverged, and what it says means nothing.
+      `loss`, `cross_entropy_original` and `cross_entropy_judged`. Where the
+      last loss is not finite the generator diverged, and what it says means
+      nothing.
   """
 
   variables: Variables
