@@ -1,23 +1,22 @@
 """Sixteen models of one shape: as one program, and one after another.
 
-Compiling is in it, and nothing compiled is found on disk. On a CPU what a sweep
-saves is compiling: its models take their steps one after another all the same.
+Compiling is in it, and nothing compiled is found on disk. What a sweep saves is
+compiling: its models take their steps one after another all the same.
 """
 
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from benchmarks import images
 from benchmarks.result import Result
-from jaxunlearn import Task, models, recipes, train, unlearn, unlearn_many
+from jaxunlearn import Task, models, recipes, unlearn, unlearn_many
 from jaxunlearn.clock import Clock
 
 
 def run(quick: bool) -> Iterator[Result]:
-  """K, ε and learning rates; elsewhere than on a CPU seeds, too."""
+  """K, ε and learning rates."""
   count, steps = (2, 2) if quick else (16, 20)
   model = models.create('cnn', 10, width=4 if quick else 16)
   forget, retain = images.examples(64, 0), images.examples(512, 1)
@@ -43,21 +42,6 @@ def run(quick: bool) -> Iterator[Result]:
     return found
 
   yield _beside(f'sweeps/{count} settings', sweep, one_by_one, 1.0)
-  if jax.default_backend() == 'cpu':
-    return
-  tx = optax.adam(1e-3)
-
-  def seeds():
-    return train.fit_many(model, retain, keys, tx=tx, **how).variables
-
-  def seed_by_seed():
-    found = []
-    for key in keys:
-      *_, (state, _) = train.fit(model, retain, key, tx=tx, **how)
-      found.append(state.variables)
-    return found
-
-  yield _beside(f'sweeps/{count} seeds', seeds, seed_by_seed, 1.0)
 
 
 def _recipe(own: dict) -> recipes.UnlearningMethod:

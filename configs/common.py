@@ -82,7 +82,8 @@ def get_config() -> ConfigDict:
   # {probe: its settings}; spd_gan, as in jaxunlearn/probes/spd_gan.py.
   config.probes = rows({})
   # data x model devices, over which each batch is split, and along model the
-  # parameters and what trains them too; a data of 0: all there are.
+  # parameters and what trains them too, but for what a step works on (8 bytes a
+  # parameter are whole on each); a data of 0: all there are.
   config.mesh = {'data': 0, 'model': 1}
   # Of a run by several processes, which all see its workdir: HOST:PORT of the
   # first, and in each how many they are and its own number; or auto, where

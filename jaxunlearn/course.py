@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxunlearn import evaluation, metrics
+from jaxunlearn import evaluation, mesh, metrics
 from jaxunlearn.attempt import Attempt
 from jaxunlearn.epochs import by_epoch
 from jaxunlearn.errors import Diverged
@@ -17,7 +17,7 @@ __all__ = ['Outcome', 'follow', 'stopping_rule']
 StopRule = Callable[[list, Mapping], str | None]
 
 # As many as `predict.logits` takes at once: any other number would be compiled
-# for itself, a quarter of a minute for a ResNet18 on a GPU.
+# for itself.
 _GLANCE = 500
 
 
@@ -42,7 +42,7 @@ def follow(
   attempt: Attempt,
   steps: Iterator,
   *,
-  start: Variables | None,
+  begun: bool,
   epochs: int,
   epoch_steps: int,
   batch_size: int,
@@ -56,7 +56,7 @@ def follow(
     run: the run.
     attempt: of the model that is trained; its lines grow.
     steps: (state, metrics) from its state on, one for each XLA call.
-    start: the variables before the first step, where they are known.
+    begun: whether what it starts from is a model already.
     epochs: at most.
     epoch_steps: steps in each.
     batch_size: examples of the leading split in a step.
@@ -76,11 +76,11 @@ def follow(
   model, retain = run.problem.model, run.problem.retain
   watched = {k: run.problem.splits[k] for k in ('forget', 'retain')}
   first = retain.take(np.arange(min(_GLANCE, len(retain))))
-  glance = {'retain': as_source(first)}
+  glance = {'retain': mesh.spread(run.problem.mesh, as_source(first))}
   try:
-    if start is not None and not lines:
-      evaluation.logits(model, start, glance)
-      variables = start
+    if begun and not lines:
+      evaluation.logits(model, attempt.state.variables, glance)
+      variables = attempt.state.variables
     for epoch in by_epoch(
       steps,
       attempt,

@@ -76,17 +76,17 @@ def by_epoch(
     return rate, left * batch_size / rate
 
   progress.begin(attempt.name)
-  clock, state, shown = attempt.clock, attempt.state, time.perf_counter()
+  clock, shown = attempt.clock, time.perf_counter()
   first = len(attempt.lines) + 1
   for number in range(first, epochs + 1):
     found = list(attempt.calls) if number == first else []
     taken = skipped = sum(length for length, _ in found)
     spent = clock.seconds.get('fine_tune', 0.0)
     while taken < epoch_steps:
-      attempt.offer(state, found)
+      attempt.offer(attempt.state, found)
       count = loop.steps_per_call(epoch_steps - taken, resident)
       with clock.measure('fine_tune'):
-        state, metrics = next(steps)
+        attempt.state, metrics = next(steps)
       found.append((count, metrics))
       taken += count
       now = time.perf_counter()
@@ -98,17 +98,19 @@ def by_epoch(
         progress.update(_line(number, brief, rate, left))
     with clock.measure('fine_tune'):
       means = _means(jax.device_get(found))
-      jax.block_until_ready(state)
+      jax.block_until_ready(attempt.state)
     if not math.isfinite(means['loss']):
       progress.end()
       raise Diverged(f'the loss is {means["loss"]} in epoch {number}')
     rate, left = pace(number, taken, skipped, spent)
     progress.epoch(_line(number, _brief(means), rate, left))
-    yield Epoch(number, number * epoch_steps, state.variables, means, rate)
+    yield Epoch(
+      number, number * epoch_steps, attempt.state.variables, means, rate
+    )
 
 
 def _means(calls: Sequence[tuple[int, Mapping]]) -> dict[str, float]:
-  """Over the steps of calls that are, as a rule, of one length."""
+  """Over the steps of all calls."""
   length = calls[0][0]
   total = sum(steps / length for steps, _ in calls)
   return {

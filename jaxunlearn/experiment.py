@@ -91,8 +91,8 @@ def run(
         raise
       raise Unavailable(
         f'the memory of the device is full; what was finished in {workdir} is '
-        'kept: lower train.batch_size, unlearn.batch_size or model.width, or '
-        'leave it more room.'
+        'kept: lower train.batch_size, unlearn.batch_size or model.width, '
+        'raise mesh.model where there are more devices, or leave it more room.'
       ) from error
 
 

@@ -58,9 +58,8 @@ def run(
     done += last - first
     while (count := steps_per_call(last - first, resident)) > 1:
       now = {k: v[first : first + count] for k, v in schedule.items()}
-      read = _taken(sources, now, teachers)
-      state, metrics = _many_steps(step, state, *read)
       first += count
+      state, metrics = _many_steps(step, state, *_taken(sources, now, teachers))
       yield state, metrics
     left = {k: v[first:last] for k, v in schedule.items()}
     for now, read in _in_turn(sources, left):
@@ -82,8 +81,8 @@ def run_many(
   """Takes the steps of `run` for each of many models.
 
   One model after another, with what was compiled for the first: `vmap` turns
-  convolutions into grouped ones, which take longer on a GPU, and on a CPU 8
-  times as long.
+  convolutions into grouped ones, which on a CPU take 8 times as long, and on a
+  GPU longer where the network is not small.
 
   Args:
     step: as `run` takes it.
@@ -120,8 +119,9 @@ def steps_per_call(steps: int, resident: bool) -> int:
     1 on a CPU, whose compiler leaves its fast path for the gradients of
     convolutions inside a loop: a step there takes 30 to 65 times as long,
     where they are not those of `jaxunlearn.models`. On other devices 32, where
-    the data is there and so many are left: never another number, so that what
-    is compiled does not depend on the size of the data.
+    the data is there and so many are left. Never another number, so that there
+    are two programs of a step, one of many and one of one, whatever the size of
+    the data.
   """
   together = resident and jax.default_backend() != 'cpu'
   return _TOGETHER if together and steps >= _TOGETHER else 1
@@ -151,6 +151,7 @@ def _with_index(found: Mapping[str, Batch], positions):
   }
 
 
+@jax.jit
 def _said(teachers, positions):
   """What teachers say of the examples at positions, of each split."""
   return {
@@ -166,7 +167,10 @@ def _one_step(step: jax.tree_util.Partial, state: State, batches, teachers):
 
 @jax.jit
 def _taken(sources, positions, teachers):
-  """The examples of many steps, and what teachers say of them."""
+  """The examples of many steps, and what teachers say of them.
+
+  A program of its own, because it is compiled for each size of the data.
+  """
 
   def take(now):
     found = {split: sources[split].take(where) for split, where in now.items()}

@@ -8,8 +8,6 @@ import jax
 
 from jaxunlearn import (
   evaluation,
-  files,
-  fingerprint,
   machine,
   masks,
   method,
@@ -23,7 +21,6 @@ from jaxunlearn.clock import Clock
 from jaxunlearn.course import Outcome, follow, stopping_rule
 from jaxunlearn.data import augment, batches
 from jaxunlearn.errors import Diverged, InputError
-from jaxunlearn.models import adapters
 from jaxunlearn.problem import Run, named_key
 from jaxunlearn.rows import Row
 from jaxunlearn.types import (
@@ -32,7 +29,6 @@ from jaxunlearn.types import (
   Selection,
   Source,
   Task,
-  Variables,
 )
 
 __all__ = ['failed', 'original', 'retrained', 'row']
@@ -45,7 +41,7 @@ def original(run: Run) -> None:
   facts = {'recipe': 'original', 'settings': {}, 'from': path or 'trained'}
   with _begun(run, 'original'):
     if path:
-      variables, made = _restored(path, problem.like())
+      variables, made = plan.restored(path, problem.like())
       outcome = Outcome(variables, [], None, made.get('changes', []))
       facts['epochs'] = None  # Not measured: others trained it.
       # Where it was made, if it says so.
@@ -56,19 +52,6 @@ def original(run: Run) -> None:
       source = problem.everything()
       outcome = _fit(run, 'original', source, clock, how.seed)
     _finish(run, 'original', outcome, clock, facts)
-
-
-def _restored(path: str, like: Variables) -> tuple[Variables, dict[str, Any]]:
-  """The user's original, and what its workdir says of it if it has one."""
-  variables = adapters.restore(path, like)
-  made = plan.made_of(files.expand(path).absolute()) or {}
-  sha256 = made.get('checkpoint_sha256')
-  if sha256 not in (None, fingerprint.sha256(variables)):
-    raise InputError(
-      f'the model in {path} is not the one that was saved there (its '
-      'checkpoint_sha256 differs): take another copy of it.'
-    )
-  return variables, made
 
 
 def retrained(run: Run) -> None:
@@ -124,21 +107,22 @@ def _begun(run: Run, name: str) -> Iterator[None]:
 def _unlearn(run: Run, row: Row) -> None:
   """Selects, perturbs and fine-tunes, from the original."""
   problem, tuning, clock = run.problem, row.settings, Clock()
-  original = run.stages['original'].variables(problem.like())
-  original = problem.place(original)
+  like = problem.like()
+  original = problem.place(run.stages['original'].variables(like))
   retain = problem.retain if row.forgets else problem.everything()
   task = Task(problem.model, original, problem.forget, retain)
   key = named_key(tuning['seed'], 'unlearn')
-  key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
-
-  keys = key_select, key_perturb
+  *keys, key_steps, key_tune = jax.random.split(key, 4)
   selection, params, changes = _perturbed(run, row, task, keys, clock)
   state = problem.place(
     method.begin(row.method, task, params, selection, key_steps)
   )
+  mask = selection.mask
   stage, facts = run.stages[row.name], _facts(run, row)
   attempt = Attempt(run, row.name, stage.checkpoints, state, clock, facts)
   attempt.changes = attempt.changes or changes
+  # What is held here stays in memory while steps are taken.
+  del selection, params, state
   epoch_steps = batches.steps_per_epoch(len(retain), tuning['batch_size'])
   steps = method.fine_tune(
     row.method,
@@ -154,7 +138,7 @@ def _unlearn(run: Run, row: Row) -> None:
     run,
     attempt,
     steps,
-    start=state.variables,
+    begun=True,
     epochs=tuning['epochs'],
     epoch_steps=epoch_steps,
     batch_size=min(tuning['batch_size'], len(retain)),
@@ -164,7 +148,7 @@ def _unlearn(run: Run, row: Row) -> None:
   )
   params = original['params']
   leaves = jax.tree.leaves(params)
-  count = masks.count(selection.mask, params)
+  count = masks.count(mask, params)
   facts |= {
     'selected': {
       'scalars': int(count.scalars),
@@ -174,11 +158,11 @@ def _unlearn(run: Run, row: Row) -> None:
     },
     'dead': evaluation.dead(task, outcome.variables, jax.random.key(0)),
   }
-  _finish(run, row.name, outcome, clock, facts, selection.mask)
+  _finish(run, row.name, outcome, clock, facts, mask)
 
 
 def _perturbed(
-  run: Run, row: Row, task: Task, keys: tuple[Array, Array], clock: Clock
+  run: Run, row: Row, task: Task, keys: list[Array], clock: Clock
 ) -> tuple[Selection, Params, list[dict[str, Any]]]:
   """Selects and perturbs, or reads what an earlier attempt did, and where."""
   kept = run.stages[row.name].selected
@@ -220,8 +204,12 @@ def _fit(
   epoch_steps = batches.steps_per_epoch(len(source), how.batch_size)
   tx = settings.optimizer(how, epoch_steps)
   model, key = run.problem.model, named_key(seed, name)
-  begun = run.problem.place(train.begin(model, source, key, tx))
-  attempt = Attempt(run, name, run.stages[name].checkpoints, begun, clock)
+  kept, begun = (
+    run.stages[name].checkpoints,
+    train.begin(model, source, key, tx),
+  )
+  attempt = Attempt(run, name, kept, run.problem.place(begun), clock)
+  del begun
   steps = train.fit(
     model,
     source,
@@ -236,7 +224,7 @@ def _fit(
     run,
     attempt,
     steps,
-    start=None,
+    begun=False,
     epochs=how.epochs,
     epoch_steps=epoch_steps,
     batch_size=min(how.batch_size, len(source)),

@@ -258,7 +258,7 @@ def fine_tune(
     augment=augment,
     moving=moving,
   )
-  yield from train.run(
+  steps = train.run(
     step,
     state,
     sources,
@@ -267,6 +267,9 @@ def fine_tune(
     batch_size=batch_size,
     teachers=teachers.ask(known, task, objective, batch_size),
   )
+  # What it was would stay in memory for as long as steps are taken.
+  del state
+  yield from steps
 
 
 def _in_memory(task: Task) -> bool:

@@ -7,15 +7,16 @@ from typing import Any
 
 import jax
 
-from jaxunlearn import files, nested
+from jaxunlearn import files, fingerprint, nested
 from jaxunlearn.errors import Conflict, Impossible, InputError
+from jaxunlearn.models import adapters
 from jaxunlearn.problem import Problem
 from jaxunlearn.rows import Row
 from jaxunlearn.stage import Stage
-from jaxunlearn.types import Selection, Task
+from jaxunlearn.types import Selection, Task, Variables
 from jaxunlearn.workdir import Workdir
 
-__all__ = ['check_origin', 'made_of', 'rehearse', 'stages']
+__all__ = ['check_origin', 'made_of', 'rehearse', 'restored', 'stages']
 
 
 def stages(
@@ -81,6 +82,27 @@ def made_of(path: Path) -> dict[str, Any] | None:
     if os.path.isfile(folder / 'result.json'):
       return Stage(folder, {}).result()
   return None
+
+
+def restored(path: str, like: Variables) -> tuple[Variables, dict[str, Any]]:
+  """The user's original, and what its workdir says of it if it has one.
+
+  Args:
+    path: `original.checkpoint`.
+    like: shapes and dtypes of its variables.
+
+  Raises:
+    InputError: it cannot be read, or is not the one that was saved there.
+  """
+  variables = adapters.restore(path, like)
+  made = made_of(files.expand(path).absolute()) or {}
+  sha256 = made.get('checkpoint_sha256')
+  if sha256 not in (None, fingerprint.sha256(variables)):
+    raise InputError(
+      f'the model in {path} is not the one that was saved there (its '
+      'checkpoint_sha256 differs): take another copy of it.'
+    )
+  return variables, made
 
 
 def rehearse(row: Row, problem: Problem) -> Selection | None:

@@ -139,9 +139,10 @@ def _either(first: Array, one: _End, other: _End) -> _End:
 def _joined(bits: list[Array]) -> list[Array]:
   """The large arrays, and the entries of all small ones as one.
 
-  On an accelerator by itself all are one, which no other device holds parts of.
+  Where an accelerator is the only device all are joined: none is split over
+  others, and each costs the start of a kernel in each pass.
   """
-  if jax.default_backend() != 'cpu' and jax.device_count() == 1:
+  if _alone():
     # Else XLA joins them again in each pass.
     joined = jnp.concatenate([x.ravel() for x in bits])
     return [jax.lax.optimization_barrier(joined)]
@@ -196,15 +197,22 @@ def _staged(op: Callable[..., Array], x: Array) -> Array:
   Neighbours lie on one device where an axis is sharded evenly: otherwise each
   device would need the whole axis.
   """
+  if _alone():
+    return op(x, **({'dtype': jnp.int32} if op is jnp.sum else {}))
   few, many = (
     ({'dtype': jnp.int8}, {'dtype': jnp.int32}) if op is jnp.sum else ({}, {})
   )
   x = jnp.atleast_1d(x)
   axis = int(np.argmax(x.shape))
   size = x.shape[axis]
-  shard = size // math.gcd(size, jax.device_count())
+  devices = jax.sharding.get_abstract_mesh().size or jax.device_count()
+  shard = size // math.gcd(size, devices)
   near = max(n for n in range(1, _NEAR + 1) if shard % n == 0)
   shape = (*x.shape[:axis], size // near, near, *x.shape[axis + 1 :])
   found = op(x.reshape(shape), axis + 1, **few)
   # Else XLA makes one of the two again.
   return op(jax.lax.optimization_barrier(found), **many)
+
+
+def _alone() -> bool:
+  return jax.default_backend() != 'cpu' and jax.device_count() == 1

@@ -49,7 +49,7 @@ def gradient(
       logits, which needs no labels (Memory Aware Synapses).
     split: 'forget', 'retain', or 'train' for both in proportion to their size.
     num_examples: how many are drawn, by `key`, without replacement; all, where
-      the split holds fewer.
+      the split holds fewer. They are in memory at once.
     per_example: the mean of the examples' absolute gradients instead of the
       absolute value of their mean gradient. One backward pass per example, in
       a loop that keeps memory at one copy of the parameters; on a CPU it is

@@ -80,7 +80,7 @@ def fit(
   source = as_source(source)
   if state is None:
     state, _ = _begin(model, source, key, tx)
-  yield from run(
+  steps = run(
     _fitting(model, tx, augment),
     state,
     {'train': source},
@@ -88,6 +88,9 @@ def fit(
     num_steps=num_steps,
     batch_size=batch_size,
   )
+  # What it was would stay in memory for as long as steps are taken.
+  del state
+  yield from steps
 
 
 def fit_many(

@@ -13,7 +13,7 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --time=04:00:00
 # Ten minutes before the time is up it is told to save: between two steps on a
-# CPU, and where images stay on disk; elsewhere between two epochs.
+# CPU, and where images stay on disk; elsewhere between two calls of 32.
 #SBATCH --signal=TERM@600
 #SBATCH --requeue
 set -euo pipefail

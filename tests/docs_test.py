@@ -54,8 +54,9 @@ def test_the_tables_of_scaling_are_those_of_results_and_formulas():
   assert predicted.table() in page
 
 
-def test_the_table_of_the_benchmarks_is_that_of_their_results():
-  found = json.loads((DOCS / 'results/benchmarks_cpu.json').read_text())
+@pytest.mark.parametrize('name', ['benchmarks_cpu', 'accelerator_h100'])
+def test_the_tables_of_performance_are_those_of_their_results(name):
+  found = json.loads((DOCS / f'results/{name}.json').read_text())
   assert (
     benchmarks_table.table(found['results'])
     in (DOCS / 'performance.md').read_text()

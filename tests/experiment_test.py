@@ -66,6 +66,32 @@ def test_mislabelled_examples_are_held_against_both_labels(tmp_path):
   assert retrained['forget_true_label'] > retrained['forget'] + 0.2
 
 
+def test_a_run_holds_of_a_model_what_scaling_says(tmp_path, monkeypatch):
+  def held():
+    # Two arrays may share a buffer.
+    found = {x.unsafe_buffer_pointer(): x.nbytes for x in jax.live_arrays()}
+    return sum(found.values())
+
+  before, found = held(), []
+  monkeypatch.setattr(
+    Progress, 'epoch', lambda self, line: found.append(held() - before)
+  )
+  row = {'name': 'top_k', 'k': 20, 'over': 'scalars', 'js_weight': 0.1}
+  report, _ = run(
+    tmp_path,
+    {'row': row},
+    reference='none',
+    model__width=64,
+    unlearn__epochs=2,
+  )
+  size = 4 * report['models']['row']['selected']['total_scalars']
+  _, training, _, tuning = found
+  # Itself, two moments, and what it was an epoch before; where it is unlearned
+  # the original, too, and a byte for each scalar that says whether it moves.
+  assert 4 * size < training < 4.2 * size
+  assert 5.25 * size < tuning < 5.45 * size
+
+
 def test_the_original_depends_on_no_request(tmp_path):
   one, _ = run(tmp_path / '1', {'row': ROW}, reference='none')
   other, _ = run(
@@ -190,7 +216,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good(tmp_path):
       run,
       Attempt(run, 'original', Checkpoints(tmp_path / 'c', {}), start, Clock()),
       steps,
-      start=None,
+      begun=False,
       epochs=3,
       epoch_steps=1,
       batch_size=4,

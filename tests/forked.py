@@ -3,6 +3,7 @@
 Each is one of its own, a second or two sooner than if it began with nothing.
 """
 
+import atexit
 import json
 import os
 import runpy
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -59,10 +62,31 @@ def main():
     if not child:
       become(folder)
       sys.argv = [module, *arguments]
-      runpy.run_module(module, run_name='__main__', alter_sys=True)
-      return
+      end(run(module))
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def run(module):
+  """The exit code of `python -m module`."""
+  try:
+    runpy.run_module(module, run_name='__main__', alter_sys=True)
+  except SystemExit as left:
+    if isinstance(left.code, str):
+      print(left.code, file=sys.stderr)
+    return left.code if isinstance(left.code, int) else int(bool(left.code))
+  except BaseException:
+    traceback.print_exc()
+    return 1
+  return 0
+
+
+def end(code):
+  """As Python ends, without half a second of taking its modules apart."""
+  threading._shutdown()
+  atexit._run_exitfuncs()
+  sys.stdout.flush(), sys.stderr.flush()
+  os._exit(code)
 
 
 def become(folder):

@@ -40,6 +40,9 @@ def main(workdir, data, checkpoint, model, coordinator, count, index, *killed):
   jax.config.update('jax_num_cpu_devices', 4)
   made = config(data, checkpoint)
   made.mesh.update({'data': 0, 'model': int(model)})
+  if int(count) == 1:
+    # What a probe says is seen of several processes.
+    made.probes = {}
   made.hosts.update(
     {'coordinator': coordinator, 'count': int(count), 'index': int(index)}
   )

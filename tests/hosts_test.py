@@ -128,9 +128,10 @@ def same(workdir, alone):
       assert model['accuracy'][split] == pytest.approx(
         values['accuracy'][split], abs=0.05
       )
-    assert model['probes']['spd_gan']['noise_l2'] == pytest.approx(
-      values['probes']['spd_gan']['noise_l2'], rel=0.05
-    )
+    if found['environment']['process_count'] > 1:
+      assert model['probes']['spd_gan']['noise_l2'] == pytest.approx(
+        values['probes']['spd_gan']['noise_l2'], rel=0.05
+      )
   return found
 
 

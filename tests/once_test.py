@@ -14,9 +14,8 @@ from jaxunlearn.types import Selection
 KEY, IMAGE = jax.random.key(0), jnp.zeros((1, 8, 8, 3), jnp.uint8)
 
 
-@pytest.mark.parametrize('name', ['cnn', 'resnet18'])
-def test_a_network_begins_with_the_same_bits(name, bits):
-  model = models.create(name, 10, width=4)
+def test_a_network_begins_with_the_same_bits(bits):
+  model = models.create('cnn', 10, width=4)
   fast, well = once.jit(model.init)(KEY, IMAGE), jax.jit(model.init)(KEY, IMAGE)
   chex.assert_trees_all_equal(bits(fast), bits(well))
 

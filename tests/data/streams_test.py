@@ -10,6 +10,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 from PIL import Image
 from rich.console import Console
 
@@ -97,6 +98,35 @@ def test_batches_are_those_of_what_is_resident(both, shape):
   some = np.array([3, 1])
   chex.assert_trees_all_equal(stream.take(some), resident.take(some))
   chex.assert_trees_all_equal(jax.jit(stream.take)(some), stream.take(some))
+
+
+class Half:
+  """A sharding over 8 devices, of which the last 4 are this process's."""
+
+  num_devices, mesh = 8, Mesh(jax.devices()[:1], 'data')
+
+  def addressable_devices_indices_map(self, shape):
+    size = shape[0] // 8
+    return {n: (slice(n * size, (n + 1) * size),) for n in range(4, 8)}
+
+
+def test_a_process_reads_its_share_of_a_batch_alone(root, monkeypatch):
+  train = sources.load('tfds:tiny', str(root), 'always').x_train
+  read, read_now = [], train._read
+  monkeypatch.setattr(
+    train,
+    '_read',
+    lambda records: read.append(len(records)) or read_now(records),
+  )
+  stream = streams.Stream(train, np.zeros(len(train), np.int32), Half())
+  monkeypatch.setattr(
+    streams.Stream, '_batch', lambda self, where, images: images
+  )
+  positions = [np.arange(16)[::-1], np.arange(16, 32)]
+  found = [*stream.batches(positions), stream.take(positions[0])]
+  assert sum(read) == 3 * 8
+  for images, where in zip(found, [*positions, positions[0]], strict=True):
+    np.testing.assert_array_equal(images, train[where[8:]])
 
 
 def config(root, stream):
