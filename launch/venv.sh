@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it, from the repository's root, with one
 # argument: the extras to install, such as [test], or nothing.
 if [ ! -x .venv/bin/python ]; then

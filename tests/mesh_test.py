@@ -135,6 +135,16 @@ def test_many_steps_in_one_call_give_the_same(
   chex.assert_trees_all_close(found[3], logits, rtol=1e-3, atol=5e-3)
 
 
+def test_batches_that_are_taken_together_stay_split(network, original):
+  devices = mesh.make(2, 4)
+  retain = task_on(devices, network, original).retain
+  positions = {'retain': np.zeros((3, 16), np.int32)}
+  with mesh.within(devices):
+    found, _ = loop._taken({'retain': retain}, positions, {})
+  for x in found['retain'].values():
+    assert x.sharding.shard_shape(x.shape)[:2] == (3, 2)
+
+
 def test_a_selection_gathers_parameters_alone(network, original):
   devices = mesh.make(1, 8)
   task = task_on(devices, mesh.gathered(devices, network), original)
