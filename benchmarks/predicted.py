@@ -13,6 +13,9 @@ _PASSES = 15
 # memory, what a pass of a selection reads at: fitted to a CPU of 2 cores
 # (ResNet18 of width 16; 11 million scalars).
 _COMPUTED, _READ = 0.4, 0.4
+# Of the rate on the data sheet of an H100, what a step of ResNet18 of width 64
+# computed at, 128 examples in bfloat16 (docs/results/accelerator_h100.json).
+_ON_H100 = 0.16
 # Of an H100 SXM by its data sheet: bfloat16 operations/s; bytes/s of its
 # memory, of its links to the 7 beside it, and of a network card.
 _OPERATIONS, _MEMORY = 989e12, 3.35e12
@@ -48,9 +51,18 @@ def selection(params: float, model: int) -> float:
   return 4 * params / model
 
 
-def computing(params: float, examples: float, rate: float) -> float:
-  """Seconds in which a device with that matrix rate computes a step."""
-  return 6 * params * _REUSE * examples / (_COMPUTED * rate)
+def computing(
+  params: float, examples: float, rate: float, share: float = _COMPUTED
+) -> float:
+  """Seconds in which a device with that matrix rate computes a step.
+
+  Args:
+    params: of the network.
+    examples: of a batch, on the device.
+    rate: operations/s of a matrix product.
+    share: of that rate, which a step reaches.
+  """
+  return 6 * params * _REUSE * examples / (share * rate)
 
 
 def summing(size: float, devices: int, rate: float) -> float:
@@ -88,7 +100,7 @@ def table() -> str:
       rate = _LINKS if devices <= _NODE else _NETWORK
       moving = gathering(4 * params, model, _LINKS)
       moving += summing(4 * params, devices, rate)
-      step = computing(params, _EXAMPLES, _OPERATIONS)
+      step = computing(params, _EXAMPLES, _OPERATIONS, _ON_H100)
       chosen = selecting(params, model, _MEMORY, _LATENCY[devices])
       cells = (
         f'10^{power}',

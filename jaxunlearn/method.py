@@ -109,7 +109,7 @@ def unlearn(
   params = perturb(method, task, key_perturb, selection)
   state = begin(method, task, params, selection, key_steps)
   yield state, {}
-  yield from fine_tune(
+  steps = fine_tune(
     method,
     task,
     state,
@@ -119,6 +119,9 @@ def unlearn(
     augment=augment,
     cache_features=cache_features,
   )
+  # They would stay in memory for as long as steps are taken.
+  del selection, params, state
+  yield from steps
 
 
 def select(method: UnlearningMethod, task: Task, key: Array) -> Selection:

@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 
-from jaxunlearn import files, fingerprint, nested
+from jaxunlearn import files, fingerprint, masks, nested
 from jaxunlearn.errors import Conflict, Impossible, InputError
 from jaxunlearn.models import adapters
 from jaxunlearn.problem import Problem
 from jaxunlearn.rows import Row
 from jaxunlearn.stage import Stage
-from jaxunlearn.types import Selection, Task, Variables
+from jaxunlearn.types import Array, Selection, Task, Variables
 from jaxunlearn.workdir import Workdir
 
 __all__ = ['check_origin', 'made_of', 'rehearse', 'restored', 'stages']
@@ -113,18 +113,20 @@ def rehearse(row: Row, problem: Problem) -> Selection | None:
 
   Raises:
     Impossible: the selection cannot be made of this network, such as k above
-      the number of its entries.
+      the number of its entries, or of more than 2^31 - 1 of them.
   """
   if row.method is None:
     return None
+
+  def select(key: Array, original: Variables) -> Selection:
+    task = Task(problem.model, original, problem.forget, problem.retain)
+    selection = row.method.select(key, task)
+    # Which refuses more parameters than it can count.
+    masks.count(selection.mask, original['params'])
+    return selection
+
   try:
-    return jax.eval_shape(
-      lambda key, original: row.method.select(
-        key, Task(problem.model, original, problem.forget, problem.retain)
-      ),
-      jax.random.key(0),
-      problem.like(),
-    )
+    return jax.eval_shape(select, jax.random.key(0), problem.like())
   except ValueError as error:
     raise Impossible(f'recipes.{row.name}: {error}') from error
 

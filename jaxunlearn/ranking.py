@@ -205,8 +205,7 @@ def _staged(op: Callable[..., Array], x: Array) -> Array:
   x = jnp.atleast_1d(x)
   axis = int(np.argmax(x.shape))
   size = x.shape[axis]
-  devices = jax.sharding.get_abstract_mesh().size or jax.device_count()
-  shard = size // math.gcd(size, devices)
+  shard = size // math.gcd(size, _devices())
   near = max(n for n in range(1, _NEAR + 1) if shard % n == 0)
   shape = (*x.shape[:axis], size // near, near, *x.shape[axis + 1 :])
   found = op(x.reshape(shape), axis + 1, **few)
@@ -215,4 +214,9 @@ def _staged(op: Callable[..., Array], x: Array) -> Array:
 
 
 def _alone() -> bool:
-  return jax.default_backend() != 'cpu' and jax.device_count() == 1
+  return jax.default_backend() != 'cpu' and _devices() == 1
+
+
+def _devices() -> int:
+  """How many the arrays may lie on; all there are, unless a mesh is set."""
+  return jax.sharding.get_abstract_mesh().size or jax.device_count()

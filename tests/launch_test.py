@@ -180,7 +180,7 @@ def test_a_given_checkpoint_is_unlearned_without_retraining(
 ):
   (tmp_path / 'forget.txt').write_text('3\n14\n')
   full = (
-    '--config=configs/digits_topk.py',
+    '--config=tests/one_row.py:finetune',
     '--config.model.width=4',
     '--config.unlearn.epochs=1',
   )
