@@ -9,5 +9,4 @@ export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/python -m pytest --doctest-modules jaxunlearn --doctest-glob='*.md' README.md
-# In the order of their names: the longest files have few tests, and would be last.
-.venv/bin/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder "$@"
+.venv/bin/python -m pytest tests -n 2 --dist loadfile "$@"
