@@ -204,10 +204,8 @@ def _fit(
   epoch_steps = batches.steps_per_epoch(len(source), how.batch_size)
   tx = settings.optimizer(how, epoch_steps)
   model, key = run.problem.model, named_key(seed, name)
-  kept, begun = (
-    run.stages[name].checkpoints,
-    train.begin(model, source, key, tx),
-  )
+  kept = run.stages[name].checkpoints
+  begun = train.begin(model, source, key, tx)
   attempt = Attempt(run, name, kept, run.problem.place(begun), clock)
   del begun
   steps = train.fit(
