@@ -17,6 +17,10 @@ _FRACTIONS = (0.1, 0.2, 0.05, 0.15)
 def get_config(file: str) -> ConfigDict:
   """ResNet18 at four ratios."""
   config = table2.get_config(settings.FULL).unlock()
+  rows = {**settings.strategies(), **settings.controls()}
+  # These three share what is compiled.
+  first = {name: rows[name] for name in ('top_k', 'random_k', 'finetune')}
+  config.recipes = common.rows({**first, **rows})
   config.data.source = f'npz:{file}'
   config.model.dtype = 'bfloat16'
   config.unlearn.epochs = 3

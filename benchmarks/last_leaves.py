@@ -67,5 +67,5 @@ def _epoch(
     batch_size=batch,
     cache_features=cache_features,
   )
-  calls = steps // train.steps_per_call(steps, resident=True)
+  calls = -(-steps // train.steps_per_call(steps, resident=True))
   return lambda: [next(found) for _ in range(calls)][-1]

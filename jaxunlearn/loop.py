@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxunlearn.data import batches
 from jaxunlearn.step import Metrics, Step
@@ -51,21 +52,23 @@ def run(
   sizes = {split: len(source) for split, source in sources.items()}
   epoch_steps = batches.steps_per_epoch(next(iter(sizes.values())), batch_size)
   resident = all(isinstance(s, Resident) for s in sources.values())
+  most = steps_per_call(_TOGETHER, resident)
   while done < num_steps:
     number, first = divmod(done, epoch_steps)
     last = min(epoch_steps, first + num_steps - done)
     schedule = batches.schedule(key, number, sizes, batch_size)
     done += last - first
-    while (count := steps_per_call(last - first, resident)) > 1:
-      now = {k: v[first : first + count] for k, v in schedule.items()}
-      first += count
-      state, metrics = _many_steps(step, state, *_taken(sources, now, teachers))
-      yield state, metrics
-    left = {k: v[first:last] for k, v in schedule.items()}
-    for now, read in _in_turn(sources, left):
-      said = _said(teachers, now)
-      state, metrics = _one_step(step, state, read, said)
-      yield state, metrics
+    schedule = {k: v[first:last] for k, v in schedule.items()}
+    if most > 1:
+      for count, now in _in_calls(schedule, most):
+        taken = _taken(sources, now, teachers)
+        state, metrics = _many_steps(step, state, *taken, count)
+        yield state, metrics
+    else:
+      for now, read in _in_turn(sources, schedule):
+        said = _said(teachers, now)
+        state, metrics = _one_step(step, state, read, said)
+        yield state, metrics
 
 
 def run_many(
@@ -118,19 +121,30 @@ def steps_per_call(steps: int, resident: bool) -> int:
   Returns:
     1 on a CPU, whose compiler leaves its fast path for the gradients of
     convolutions inside a loop: a step there takes 30 to 65 times as long,
-    where they are not those of `jaxunlearn.models`. On other devices 32, where
-    the data is there and so many are left. Never another number, so that there
-    are two programs of a step, one of many and one of one, whatever the size of
-    the data.
+    where they are not those of `jaxunlearn.models`; and where the data is not
+    on the device. Else as many as are left, 32 at most.
   """
   together = resident and jax.default_backend() != 'cpu'
-  return _TOGETHER if together and steps >= _TOGETHER else 1
+  return min(steps, _TOGETHER) if together else 1
 
 
 def _last(steps: Iterator[tuple[State, Metrics]], state: State) -> State:
   for found, _ in steps:
     state = found
   return state
+
+
+def _in_calls(positions: Mapping[str, np.ndarray], most: int):
+  """For each call, its steps, and positions for `most`: the last is repeated.
+
+  So that one program serves calls of any number of steps.
+  """
+  steps = len(next(iter(positions.values())))
+  for first in range(0, steps, most):
+    now = {k: v[first : first + most] for k, v in positions.items()}
+    count = min(most, steps - first)
+    missing = ((0, most - count), (0, 0))
+    yield count, {k: np.pad(v, missing, 'edge') for k, v in now.items()}
 
 
 def _in_turn(sources: Mapping[str, Source], positions):
@@ -180,9 +194,23 @@ def _taken(sources, positions, teachers):
 
 
 @jax.jit
-def _many_steps(step: jax.tree_util.Partial, state: State, batches, teachers):
-  def body(state: State, now):
-    return step(state, *now)
+def _many_steps(
+  step: jax.tree_util.Partial, state: State, batches, teachers, count: Array
+):
+  """The first `count` of the steps whose batches these are."""
 
-  state, metrics = jax.lax.scan(body, state, (batches, teachers))
-  return state, jax.tree.map(lambda x: x.mean(axis=0), metrics)
+  def at(number):
+    def of(x: Array) -> Array:
+      return jax.lax.dynamic_index_in_dim(x, number, keepdims=False)
+
+    return jax.tree.map(of, (batches, teachers))
+
+  def body(number, now):
+    state, sums = now
+    state, metrics = step(state, *at(number))
+    return state, jax.tree.map(jnp.add, sums, metrics)
+
+  _, like = jax.eval_shape(step, state, *at(0))
+  sums = jax.tree.map(jnp.zeros_like, like)
+  state, sums = jax.lax.fori_loop(0, count, body, (state, sums))
+  return state, jax.tree.map(lambda x: x / count, sums)

@@ -126,7 +126,7 @@ def test_many_steps_in_one_call_give_the_same(
 ):
   # As on an accelerator, whose path a CPU can take, if slowly.
   monkeypatch.setattr(
-    loop, 'steps_per_call', lambda steps, resident: 2 if steps >= 2 else 1
+    loop, 'steps_per_call', lambda steps, resident: min(2, steps)
   )
   mask, variables, _, logits = alone['top_k']
   found = unlearned(mesh.make(2, 4), network, original, RECIPES['top_k'])

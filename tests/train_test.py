@@ -204,11 +204,13 @@ def test_many_steps_in_one_call_are_the_same_as_step_by_step(
 ):
   single = run(ready, 10)
   monkeypatch.setattr(
-    loop, 'steps_per_call', lambda steps, resident: 3 if steps >= 3 else 1
+    loop, 'steps_per_call', lambda steps, resident: min(3, steps)
   )
+  before = loop._many_steps._cache_size()
   looped = run(ready, 10)
+  assert loop._many_steps._cache_size() == before + 1
   # Epochs of 4 steps, and the rest.
-  ends = [3, 4, 7, 8, 9, 10]
+  ends = [3, 4, 7, 8, 10]
   assert [state.step.item() for state, _ in looped] == ends
   for i, taken in enumerate(pairwise([0, *ends])):
     state, metrics = looped[i]
@@ -227,7 +229,7 @@ def test_many_steps_go_into_one_call_where_that_is_quick(monkeypatch):
   assert train.steps_per_call(100, resident=True) == 1
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   assert train.steps_per_call(100, resident=True) == 32
-  assert train.steps_per_call(31, resident=True) == 1
+  assert train.steps_per_call(31, resident=True) == 31
   assert train.steps_per_call(100, resident=False) == 1
 
 
