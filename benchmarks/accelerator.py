@@ -132,10 +132,10 @@ def _theirs(
         other = others[number]
         network.eval()
         term = torch_steps.js_divergence(say(forgotten[other]), teacher[other])
+        # Before the pass in train mode moves the statistics.
+        (js_weight * term.mean()).backward()
         network.train()
       loss = F.cross_entropy(say(image[chosen]), label[chosen])
-      if js_weight:
-        loss = loss + js_weight * term.mean()
       loss.backward()
       optimizer.step()
     return loss.item()

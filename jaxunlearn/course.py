@@ -18,7 +18,7 @@ StopRule = Callable[[list, Mapping], str | None]
 
 # As many as `predict.logits` takes at once: any other number would be compiled
 # for itself.
-_GLANCE = 500
+_GLANCE = 128
 
 
 class Outcome(NamedTuple):

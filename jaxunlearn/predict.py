@@ -16,7 +16,7 @@ def logits(
   model: Model,
   variables: Variables,
   source: Source | Batch,
-  batch_size: int = 500,
+  batch_size: int = 128,
 ) -> Array:
   """The model's logits in eval mode.
 

@@ -20,6 +20,8 @@ __all__ = ['largest']
 _SMALL = 2**10
 # Neighbours that are added up first.
 _NEAR = 16
+# Ordered bits of -inf, 0.0 and inf.
+_LOWEST, _ZERO, _HIGHEST = 0x007FFFFF, 0x80000000, 0xFF800000
 # The first guess at the k-th largest: two powers of 2 below the largest.
 _FIRST = 2 << 23
 # Every so often the bracket is halved, whatever the counts say.
@@ -30,8 +32,8 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   """Marks exactly the k largest entries.
 
   The bracket in which the k-th lies is narrowed by regula falsi on the
-  logarithm of the count (Illinois), which takes some 10 to 25 passes where
-  there are no ties, and at most 128; it ends as soon as a bound parts k entries
+  logarithm of the count (Illinois), which takes some 10 to 40 passes where
+  there are no ties, and at most 140; it ends as soon as a bound parts k entries
   from the rest.
 
   Args:
@@ -42,17 +44,17 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   Returns:
     A boolean array for each, of its shape.
   """
-  bits = [_ordered_bits(x) for x in arrays]
-  if not sum(x.size for x in bits):
-    return [jnp.zeros(x.shape, bool) for x in bits]
-  bound, count, above = _bracket(bits, k)
+  if not sum(x.size for x in arrays):
+    return [jnp.zeros(x.shape, bool) for x in arrays]
+  bound, count, above = _bracket(arrays, k)
 
   def first_ties() -> list[Array]:
-    ties = _first_ties(bits, bound, k - above)
-    return [(x > bound) | t for x, t in zip(bits, ties, strict=True)]
+    ties = _first_ties(arrays, bound, k - above)
+    larger = [_ordered_bits(x) > bound for x in arrays]
+    return [x | tie for x, tie in zip(larger, ties, strict=True)]
 
   def all_ties() -> list[Array]:
-    return [x >= bound for x in bits]
+    return [_ordered_bits(x) >= bound for x in arrays]
 
   return jax.lax.cond(count == k, all_ties, first_ties)
 
@@ -66,6 +68,28 @@ def _ordered_bits(x: Array) -> Array:
   bits = jnp.where(bits == sign, jnp.uint32(0), bits)
   ordered = jnp.where(bits >= sign, ~bits, bits | sign)
   return jnp.where(jnp.isnan(x), jnp.uint32(0), ordered)
+
+
+def _reaches(x: Array, bound: Array) -> Array:
+  """`_ordered_bits(x) >= bound` for a bound above 0, in fewer operations."""
+  bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.int32)
+  ordered = bits ^ (bits >> 31 | jnp.int32(-(2**31)))
+  ordered = jax.lax.bitcast_convert_type(ordered, jnp.uint32)
+  # Here NaN lies below -inf or above inf, and -0.0 one below 0.0.
+  lowest, zero, highest = map(jnp.uint32, (_LOWEST, _ZERO, _HIGHEST))
+  bound = jnp.maximum(bound, lowest)
+  bound = jnp.where(bound == zero, zero - 1, bound)
+  return ordered - bound <= highest - bound
+
+
+def _anew(x: Array, now: Array) -> Array:
+  """The same, as something that depends on `now`, uint32 of a pass in a loop.
+
+  What is made of an array that does not, XLA makes before the loop, and keeps:
+  as many bytes as the array has.
+  """
+  never = jnp.minimum(now, 1) > 1
+  return jnp.where(never, jnp.zeros_like(x), x)
 
 
 class _End(NamedTuple):
@@ -82,15 +106,13 @@ class _End(NamedTuple):
   height: Array
 
 
-def _bracket(bits: list[Array], k: Array) -> tuple[Array, Array, Array]:
+def _bracket(arrays: Sequence[Array], k: Array) -> tuple[Array, Array, Array]:
   """A bound, how many entries are at least that, and how many are above.
 
   Either k entries are at least the bound, or it is the k-th largest itself.
   """
-  parts = _joined(bits)
-  least, most = (
-    jnp.stack([_staged(op, x) for x in parts]) for op in (jnp.min, jnp.max)
-  )
+  parts = _joined(arrays)
+  most = jnp.stack([_staged(jnp.max, _ordered_bits(x)) for x in parts])
   total, goal = jnp.int32(sum(x.size for x in parts)), _height(k)
 
   def unsettled(search: tuple) -> Array:
@@ -103,9 +125,10 @@ def _bracket(bits: list[Array], k: Array) -> tuple[Array, Array, Array]:
     share = (low.height - goal) / (low.height - high.height)
     step = (share * span.astype(jnp.float32)).astype(jnp.uint32)
     step = jnp.where(number % _HALVED == _HALVED - 1, span >> 1, step)
-    step = jnp.where(number == 0, span - jnp.minimum(span, _FIRST), step)
     bound = low.bound + jnp.clip(step, 1, span - 1)
-    count = sum(_staged(jnp.sum, x >= bound) for x in parts)
+    bound = jnp.where(low.bound == 0, _descent(number, high.bound), bound)
+    reached = (_reaches(_anew(x, bound), bound) for x in parts)
+    count = sum(_staged(jnp.sum, x) for x in reached)
     found = _End(bound, count, _height(count))
     # An end that stays twice running is taken to lie nearer: the other moves.
     rose, fell = count >= k, count < k
@@ -117,9 +140,22 @@ def _bracket(bits: list[Array], k: Array) -> tuple[Array, Array, Array]:
 
   zero = jnp.int32(0)
   high = _End(most.max() + 1, zero, _height(zero))
-  low = _either(k == 0, high, _End(least.min(), total, _height(total)))
+  low = _either(k == 0, high, _End(jnp.uint32(0), total, _height(total)))
   *_, low, high = jax.lax.while_loop(unsettled, narrow, (zero, zero, low, high))
   return low.bound, low.count, high.count
+
+
+def _descent(number: Array, above: Array) -> Array:
+  """The next bound, where so far all had fewer than k entries.
+
+  Each goes twice as far down as the one before; but zero, which many entries
+  may be, is not passed by.
+  """
+  zero = jnp.uint32(_ZERO)
+  far = jnp.uint32(_FIRST) << jnp.minimum(number, 6).astype(jnp.uint32)
+  bound = above - jnp.minimum(above - 1, far)
+  stop = jnp.where(above > zero + 1, zero + 1, zero)
+  return jnp.where(above > zero, jnp.maximum(bound, stop), bound)
 
 
 def _height(count: Array) -> Array:
@@ -136,7 +172,7 @@ def _either(first: Array, one: _End, other: _End) -> _End:
   return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)
 
 
-def _joined(bits: list[Array]) -> list[Array]:
+def _joined(arrays: Sequence[Array]) -> list[Array]:
   """The large arrays, and the entries of all small ones as one.
 
   Where an accelerator is the only device all are joined: none is split over
@@ -144,30 +180,37 @@ def _joined(bits: list[Array]) -> list[Array]:
   """
   if _alone():
     # Else XLA joins them again in each pass.
-    joined = jnp.concatenate([x.ravel() for x in bits])
+    joined = jnp.concatenate([_flat(x) for x in arrays])
     return [jax.lax.optimization_barrier(joined)]
-  small = [x.ravel() for x in bits if 0 < x.size < _SMALL]
-  large = [x for x in bits if x.size >= _SMALL]
+  small = [_flat(x) for x in arrays if 0 < x.size < _SMALL]
+  large = [x for x in arrays if x.size >= _SMALL]
   return large + ([jnp.concatenate(small)] if len(small) > 1 else small)
 
 
-def _first_ties(bits: list[Array], kth: Array, wanted: Array) -> list[Array]:
+def _flat(x: Array) -> Array:
+  # Of one dtype, for those of several do not join.
+  return x.ravel().astype(jnp.float32)
+
+
+def _first_ties(
+  arrays: Sequence[Array], kth: Array, wanted: Array
+) -> list[Array]:
   """The first `wanted` entries that are `kth`, by array, then by position."""
-  counts = jnp.stack([_staged(jnp.sum, x == kth) for x in bits])
+  counts = jnp.stack(
+    [_staged(jnp.sum, _ordered_bits(x) == kth) for x in arrays]
+  )
   quotas = jnp.clip(wanted - (jnp.cumsum(counts) - counts), 0, counts)
 
   def first(x: Array, quota: Array) -> Array:
     def before(end: Array) -> Array:
-      # What does not depend on the end XLA would compute before the loop, and
-      # keep: more bytes than the scores have.
-      zero = jnp.minimum(end, 1) >> 1
-      return (x + zero == kth) & (_position(x.shape, zero) < end)
+      tied = _ordered_bits(_anew(x, end)) == kth
+      return tied & (_position(x.shape, jnp.minimum(end, 1) >> 1) < end)
 
     num_bits = max(1, math.ceil(math.log2(x.size + 1)))
     end = _bisect(num_bits, lambda end: _staged(jnp.sum, before(end)) <= quota)
     return before(end)
 
-  return [first(x, quotas[i]) for i, x in enumerate(bits)]
+  return [first(x, quotas[i]) for i, x in enumerate(arrays)]
 
 
 def _bisect(num_bits: int, accepts: Callable[[Array], Array]) -> Array:
@@ -191,7 +234,7 @@ def _position(shape: tuple[int, ...], zero: Array) -> Array:
 
 
 def _staged(op: Callable[..., Array], x: Array) -> Array:
-  """A sum (int32 of booleans), least or most: first of neighbours, then of all.
+  """A sum (int32 of booleans) or the most: first of neighbours, then of all.
 
   XLA on a CPU reduces a whole array of integers on one core and one at a time.
   Neighbours lie on one device where an axis is sharded evenly: otherwise each

@@ -230,11 +230,11 @@ def test_the_scores_of_a_sharded_tree_stay_where_they_are(shape, spec):
   np.testing.assert_array_equal(flat(found), oracle(scores, 20))
 
 
-def test_it_needs_about_one_copy_of_the_scores():
+def test_it_makes_no_copy_of_the_scores():
   scores = tree(*(np.zeros((3, 3, 64, 64)) for _ in range(4)))
   program = jax.jit(masks.top_k).lower(scores, jnp.int32(5)).compile()
   size = sum(x.nbytes for x in jax.tree.leaves(scores))
-  assert program.memory_analysis().temp_size_in_bytes < 1.2 * size
+  assert program.memory_analysis().temp_size_in_bytes < 0.1 * size
 
 
 def test_random_k_draws_each_leaf_anew():
