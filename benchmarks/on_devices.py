@@ -42,11 +42,10 @@ def main(data: int, model: int, width: int, batch: int) -> None:
     steps = train.fit(network, source, key, state=state, **how)
     taken = _seconds(lambda: next(steps), _STEPS)
     compiled = _step(network, source, state, tx, batch)
-    scores = jax.tree.map(jnp.abs, params)
-    select = jax.jit(masks.top_k)
+    select = jax.jit(lambda x, k: masks.top_k(jax.tree.map(jnp.abs, x), k))
     k = jnp.int32(size // 20)
-    selecting = select.lower(scores, k).compile()
-    selected = _seconds(lambda: select(scores, k), 5)
+    selecting = select.lower(params, k).compile()
+    selected = _seconds(lambda: select(params, k), 5)
   arrays = [x for x in jax.tree.leaves(state) if x.dtype == jnp.float32]
   found = {
     'parameters': size,

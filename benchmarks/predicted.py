@@ -47,7 +47,7 @@ def activations(width: int, batch: int, devices: int) -> float:
 
 
 def selection(params: float, model: int) -> float:
-  """Bytes that a selection makes on a device, beside its scores."""
+  """Bytes that a selection makes on a device: its scores."""
   return 4 * params / model
 
 
@@ -82,7 +82,7 @@ def gathering(size: float, devices: int, rate: float) -> float:
 
 
 def selecting(params: float, model: int, rate: float, latency: float) -> float:
-  """Seconds of reading the scores' bits in each pass, and adding up counts."""
+  """Seconds of reading the scores in each pass, and adding up counts."""
   return _PASSES * (4 * params / model / (_READ * rate) + latency)
 
 

@@ -97,8 +97,8 @@ def get_config() -> ConfigDict:
   }
   # What is unfinished is saved so often, on the way: after so many seconds, or
   # steps; 0 never. A run that was killed goes on from there. Between XLA calls,
-  # of which each is a step on a CPU, and where images stay on disk; else 32
-  # while an epoch has so many left.
+  # of which each is a step on a CPU, and where images stay on disk; else 32, or
+  # what is left of an epoch.
   config.save = {'seconds': 60.0, 'steps': 0}
   # Where compiled programs are kept for the next start: a folder, or none;
   # empty: jaxunlearn/xla in the user's cache folder.

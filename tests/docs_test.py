@@ -23,10 +23,11 @@ def side_by_side():
 
 def test_the_tables_of_the_reproduction_are_those_of_the_results(side_by_side):
   text = (DOCS / 'reproduction.md').read_text()
-  tables = list(side_by_side.tables(side_by_side.SMALL))
-  assert tables
-  for table in tables:
-    assert table in text
+  for size in ('small', 'full'):
+    tables = list(side_by_side.tables(DOCS / 'results' / size))
+    assert tables
+    for table in tables:
+      assert table in text
 
 
 def test_the_printed_table_ii_is_whole(side_by_side):
@@ -54,10 +55,17 @@ def test_the_tables_of_scaling_are_those_of_results_and_formulas():
   assert predicted.table() in page
 
 
-@pytest.mark.parametrize('name', ['benchmarks_cpu', 'accelerator_h100'])
-def test_the_tables_of_performance_are_those_of_their_results(name):
+@pytest.mark.parametrize(
+  ('name', 'part'),
+  [
+    ('benchmarks_cpu', 'results'),
+    ('accelerator_h200', 'results'),
+    ('accelerator_h200', 'kernels'),
+  ],
+)
+def test_the_tables_of_performance_are_those_of_their_results(name, part):
   found = json.loads((DOCS / f'results/{name}.json').read_text())
   assert (
-    benchmarks_table.table(found['results'])
+    benchmarks_table.table(found[part])
     in (DOCS / 'performance.md').read_text()
   )
