@@ -66,6 +66,5 @@ def test_the_tables_of_scaling_are_those_of_results_and_formulas():
 def test_the_tables_of_performance_are_those_of_their_results(name, part):
   found = json.loads((DOCS / f'results/{name}.json').read_text())
   assert (
-    benchmarks_table.table(found[part])
-    in (DOCS / 'performance.md').read_text()
+    benchmarks_table.table(found[part]) in (DOCS / 'performance.md').read_text()
   )
