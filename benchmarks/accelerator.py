@@ -174,8 +174,8 @@ def _selections(quick: bool) -> Iterator[Result]:
     for share, k in (('45', 45), ('5 %', round(0.05 * size))):
       theirs = selection.theirs_on(gradient, k)['torch.topk']
       first, second = timing.pairs(selection.ours_on(gradient, k), theirs, 11)
-      # The gradient is read, its bits written, read in each pass and once more
-      # for the mask, which takes a byte.
+      # The gradient is read, its scores written as one array, read in each pass
+      # and once more for the mask, which takes a byte.
       floor = (4 * (_PASSES[share] + 3) + 1) * size / rates.copy()
       yield Result(
         f'selection/{size / 1e6:.3g} M, k = {share}',

@@ -18,7 +18,7 @@ def get_config(file: str) -> ConfigDict:
   """ResNet18 at four ratios."""
   config = table2.get_config(settings.FULL).unlock()
   rows = {**settings.strategies(), **settings.controls()}
-  # These three share what is compiled.
+  # These three share a step, the longest to compile.
   first = {name: rows[name] for name in ('top_k', 'random_k', 'finetune')}
   config.recipes = common.rows({**first, **rows})
   config.data.source = f'npz:{file}'

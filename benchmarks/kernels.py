@@ -14,7 +14,9 @@ from benchmarks.result import Result
 
 # By the names that cuDNN, cuBLAS, Triton and XLA give; the first that fits.
 _KINDS = {
-  'convolutions and products': r'conv|prop|grad|xmma|cudnn|cutlass|gemm|nvjet',
+  'convolutions and products': (
+    r'conv(?!ert)|prop|grad|xmma|cudnn|cutlass|gemm|nvjet'
+  ),
   'sums': r'reduce|reduction',
   'copies': r'copy|memcpy|memset|transpose|slice|gather|concatenate',
   'all else': '',
@@ -61,7 +63,7 @@ def run(name: str, work: Callable[[], Any], steps: int) -> Iterator[Result]:
 def by_kind(
   kernels: Mapping[str, tuple[int, float]],
 ) -> dict[str, tuple[float, str]]:
-  """{kind: (seconds, its largest kernels in words)}.
+  """{kind: (seconds, its largest kernels in words, of all steps together)}.
 
   Args:
     kernels: {name: (how often, seconds)}.
@@ -73,7 +75,7 @@ def by_kind(
     kind = next(k for k, v in _KINDS.items() if re.search(v, name.lower()))
     sums[kind] += seconds
     if len(names[kind]) < 3:
-      names[kind].append(f'{name[:60]} {1e3 * seconds:.2f} ms of {count}')
+      names[kind].append(f'{name[:60]} {1e3 * seconds:.2f} ms, {count} times')
   return {kind: (sums[kind], '; '.join(names[kind])) for kind in sums}
 
 

@@ -34,7 +34,7 @@ def run(quick: bool) -> Iterator[Result]:
           note=note,
         )
         taken.setdefault(share, []).append((size, first))
-  yield _extra(gradient, size)
+  yield from _extra(gradient, size)
   yield _added(quick)
   for share, found in taken.items():
     (small, quick_ones), (large, slow_ones) = found[0], found[-1]
@@ -107,18 +107,21 @@ def _note(gradient: dict, k: int) -> str:
   return f'ties {"parted" if parts else "none"}'
 
 
-def _extra(gradient: dict, size: int) -> Result:
-  # From scores; from gradients, the scores are one more copy.
-  program = jax.jit(masks.top_k).lower(gradient, jnp.int32(45)).compile()
-  extra = program.memory_analysis().temp_size_in_bytes
-  return Result(
-    f'selection/{size / 1e6:.3g} M, extra memory',
-    (float(extra),),
-    'one copy of the scores',
-    (4.0 * size,),
-    target=1.0,
-    unit='bytes',
-  )
+def _extra(gradient: dict, size: int) -> Iterator[Result]:
+  """What it holds besides scores that are there; and from gradients on."""
+  for what, program, target in (
+    ('memory beyond the scores', jax.jit(masks.top_k), 1.0),
+    ('memory beyond the gradients', _select, None),
+  ):
+    compiled = program.lower(gradient, jnp.int32(45)).compile()
+    yield Result(
+      f'selection/{size / 1e6:.3g} M, {what}',
+      (float(compiled.memory_analysis().temp_size_in_bytes),),
+      'one copy of the scores',
+      (4.0 * size,),
+      target=target,
+      unit='bytes',
+    )
 
 
 def _added(quick: bool) -> Result:

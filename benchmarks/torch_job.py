@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from benchmarks import job_config, torch_steps
 from tests.models import torch_networks
 
-_EVALUATED = 500
+_EVALUATED = 128
 
 
 def main(size: str, file: str, out: str) -> None:

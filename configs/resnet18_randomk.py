@@ -2,10 +2,11 @@
 
   python -m jaxunlearn.launch --config=configs/resnet18_randomk.py
 
-The full size wants an accelerator and has not been measured. With the small
-settings that `resnet18_topk.py` names it selected 558,860 scalars, 5.0 % of
-11,173,962, and after 3 steps had 11.93 % on retain, having learned next to
-nothing; measured at commit f076cfa.
+The full size wants an accelerator and has not been measured, but for 3 epochs
+in bfloat16 (docs/reproduction.md). With the small settings that
+`resnet18_topk.py` names it selected 558,860 scalars, 5.0 % of 11,173,962, and
+after 3 steps had 11.93 % on retain, having learned next to nothing; measured at
+commit f076cfa.
 """
 
 from ml_collections import ConfigDict

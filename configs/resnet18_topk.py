@@ -4,13 +4,14 @@
 
 `configs/resnet18_topk.py:scalars` reads K = 45 as scalars, not as leaves.
 
-The full size wants an accelerator and has not been measured. On two CPU cores,
-with jax 0.10.2, seeds 0 and `--config.data.num_train=512
---config.data.num_test=256 --config.train.epochs=1 --config.unlearn.epochs=1` it
-took 4 minutes on a busy machine and, after 3 steps, had learned next to
-nothing: original 11.71 % on retain, unlearned 13.45 %; 11,169,418 scalars in 45
-of 62 leaves were selected. (Before the gradients of convolutions were summed in
-slices, which rounds otherwise.)
+The full size wants an accelerator and has not been measured, but for 3 epochs
+in bfloat16 (docs/reproduction.md). On two CPU cores, with jax 0.10.2, seeds 0
+and `--config.data.num_train=512 --config.data.num_test=256
+--config.train.epochs=1 --config.unlearn.epochs=1` it took 4 minutes on a busy
+machine and, after 3 steps, had learned next to nothing: original 11.71 % on
+retain, unlearned 13.45 %; 11,169,418 scalars in 45 of 62 leaves were selected.
+(Before the gradients of convolutions were summed in slices, which rounds
+otherwise.)
 """
 
 from ml_collections import ConfigDict

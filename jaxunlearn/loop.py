@@ -52,7 +52,7 @@ def run(
   sizes = {split: len(source) for split, source in sources.items()}
   epoch_steps = batches.steps_per_epoch(next(iter(sizes.values())), batch_size)
   resident = all(isinstance(s, Resident) for s in sources.values())
-  most = steps_per_call(_TOGETHER, resident)
+  most = steps_per_call(epoch_steps, resident)
   while done < num_steps:
     number, first = divmod(done, epoch_steps)
     last = min(epoch_steps, first + num_steps - done)
@@ -134,7 +134,9 @@ def _last(steps: Iterator[tuple[State, Metrics]], state: State) -> State:
   return state
 
 
-def _in_calls(positions: Mapping[str, np.ndarray], most: int):
+def _in_calls(
+  positions: Mapping[str, np.ndarray], most: int
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
   """For each call, its steps, and positions for `most`: the last is repeated.
 
   So that one program serves calls of any number of steps.
@@ -199,18 +201,18 @@ def _many_steps(
 ):
   """The first `count` of the steps whose batches these are."""
 
-  def at(number):
+  def at(number: Array):
     def of(x: Array) -> Array:
       return jax.lax.dynamic_index_in_dim(x, number, keepdims=False)
 
     return jax.tree.map(of, (batches, teachers))
 
-  def body(number, now):
-    state, sums = now
-    state, metrics = step(state, *at(number))
+  def body(number: Array, carried):
+    state, sums = carried
+    state, metrics = _one_step(step, state, *at(number))
     return state, jax.tree.map(jnp.add, sums, metrics)
 
-  _, like = jax.eval_shape(step, state, *at(0))
+  _, like = jax.eval_shape(_one_step, step, state, *at(0))
   sums = jax.tree.map(jnp.zeros_like, like)
   state, sums = jax.lax.fori_loop(0, count, body, (state, sums))
   return state, jax.tree.map(lambda x: x / count, sums)

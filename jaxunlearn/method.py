@@ -101,8 +101,9 @@ def unlearn(
 
   Yields:
     First the perturbed state, of step 0, with no metrics; then (state,
-    metrics) after each XLA call: of one step on a CPU, elsewhere of 32, or of
-    what is left of an epoch. `state.variables` is the model.
+    metrics) after each XLA call: of one step on a CPU and where images stay on
+    disk, else of 32 or what is left of an epoch. `state.variables` is the
+    model.
   """
   key_select, key_perturb, key_steps, key_tune = jax.random.split(key, 4)
   selection = select(method, task, key_select)
@@ -283,7 +284,7 @@ def _arrays(task: Task):
   return task.original, task.forget, task.retain
 
 
-@functools.partial(once.jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnums=1)
 def _select(
   select: jax.tree_util.Partial, model: Model, key: Array, *arrays
 ) -> Selection:

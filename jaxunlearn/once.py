@@ -13,8 +13,7 @@ T = TypeVar('T')
 # Most of what LLVM does with random numbers, as of a network's beginning or of
 # leaves begun anew, gains nothing for a program that runs once: at its first
 # level those of a ResNet18 take 2 seconds instead of 11 on a core, and the
-# numbers are the same, bit for bit. A selection takes 2 to 4 seconds less to
-# compile, and from 11 million scores 4 to 9 milliseconds more.
+# numbers are the same, bit for bit.
 _FAST = {'xla_backend_optimization_level': 1}
 
 
@@ -24,9 +23,6 @@ def jit(function: Callable[..., T], **options: Any) -> Callable[..., T]:
   Args:
     function: as for `jax.jit`.
     **options: of `jax.jit`.
-
-  Returns:
-    The function, compiled where it is called; `fast` of it is what a CPU runs.
   """
   well = jax.jit(function, **options)
   fast = jax.jit(function, compiler_options=_FAST, **options)
@@ -43,5 +39,4 @@ def jit(function: Callable[..., T], **options: Any) -> Callable[..., T]:
           raise
     return well(*args, **kwargs)
 
-  run.fast = fast
   return run

@@ -31,10 +31,11 @@ _HALVED = 4
 def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   """Marks exactly the k largest entries.
 
-  The bracket in which the k-th lies is narrowed by regula falsi on the
-  logarithm of the count (Illinois), which takes some 10 to 40 passes where
-  there are no ties, and at most 140; it ends as soon as a bound parts k entries
-  from the rest.
+  From the largest down a bound is looked for that k entries reach. The bracket
+  in which the k-th lies is then narrowed by regula falsi on the logarithm of
+  the count (Illinois), which takes some 10 to 50 passes where there are no
+  ties, and at most 140; it ends as soon as a bound parts k entries from the
+  rest.
 
   Args:
     arrays: floating-point of at most 32 bits, of any shapes. Of two that are
@@ -88,8 +89,7 @@ def _anew(x: Array, now: Array) -> Array:
   What is made of an array that does not, XLA makes before the loop, and keeps:
   as many bytes as the array has.
   """
-  never = jnp.minimum(now, 1) > 1
-  return jnp.where(never, jnp.zeros_like(x), x)
+  return jax.lax.optimization_barrier((x, now))[0]
 
 
 class _End(NamedTuple):
@@ -148,8 +148,8 @@ def _bracket(arrays: Sequence[Array], k: Array) -> tuple[Array, Array, Array]:
 def _descent(number: Array, above: Array) -> Array:
   """The next bound, where so far all had fewer than k entries.
 
-  Each goes twice as far down as the one before; but zero, which many entries
-  may be, is not passed by.
+  Each goes twice as far down as the one before, 128 powers of 2 at most; but
+  zero, which many entries may be, is not passed by.
   """
   zero = jnp.uint32(_ZERO)
   far = jnp.uint32(_FIRST) << jnp.minimum(number, 6).astype(jnp.uint32)

@@ -12,6 +12,7 @@ torch = pytest.importorskip(
 
 from benchmarks import (  # noqa: E402
   growth,
+  kernels,
   plot,
   processes,
   run,
@@ -48,6 +49,24 @@ def test_both_select_the_same():
   for name, other in theirs.items():
     for mask, found in zip(ours.values(), other(), strict=True):
       np.testing.assert_array_equal(mask, found, err_msg=name)
+
+
+def test_kernels_are_told_apart_by_their_names():
+  found = kernels.by_kind(
+    {
+      'sm90_xmma_fprop_implicit_gemm': (3, 3.0),
+      'loop_convert_fusion': (2, 2.0),
+      'input_reduce_fusion_3': (1, 1.0),
+      'MemcpyD2D': (1, 0.5),
+      'loop_add_fusion': (1, 0.25),
+    }
+  )
+  assert {kind: seconds for kind, (seconds, _) in found.items()} == {
+    'convolutions and products': 3.0,
+    'sums': 1.0,
+    'copies': 0.5,
+    'all else': 2.25,
+  }
 
 
 def test_both_take_the_same_steps():

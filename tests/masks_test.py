@@ -230,11 +230,17 @@ def test_the_scores_of_a_sharded_tree_stay_where_they_are(shape, spec):
   np.testing.assert_array_equal(flat(found), oracle(scores, 20))
 
 
-def test_it_makes_no_copy_of_the_scores():
-  scores = tree(*(np.zeros((3, 3, 64, 64)) for _ in range(4)))
+@pytest.mark.parametrize('dtype', ['float32', 'float16', 'bfloat16'])
+def test_it_makes_no_copy_of_the_scores(dtype):
+  rng, least = np.random.default_rng(0), float(jnp.finfo(dtype).tiny)
+  # The largest are subnormal, of two signs and many powers of 2.
+  values = rng.standard_normal((4, 3, 3, 64, 64)) * least / 8
+  scores = {str(i): jnp.asarray(x, dtype) for i, x in enumerate(values)}
   program = jax.jit(masks.top_k).lower(scores, jnp.int32(5)).compile()
   size = sum(x.nbytes for x in jax.tree.leaves(scores))
   assert program.memory_analysis().temp_size_in_bytes < 0.1 * size
+  found = flat(program(scores, jnp.int32(1000)))
+  np.testing.assert_array_equal(found, oracle(scores, 1000))
 
 
 def test_random_k_draws_each_leaf_anew():

@@ -223,7 +223,7 @@ def test_methods_that_differ_in_their_selection_compile_one_step(plain_task):
 
 @pytest.mark.parametrize('over', ['scalars', 'leaves'])
 def test_one_program_selects_for_every_k(plain_task, over):
-  before = method._select.fast._cache_size()
+  before = method._select._cache_size()
   chosen = [
     method.select(recipes.top_k(k, over, num_examples=3), plain_task, KEY)
     for k in range(3)
@@ -232,7 +232,7 @@ def test_one_program_selects_for_every_k(plain_task, over):
   counts = [masks.count(selection.mask, params) for selection in chosen]
   found = [getattr(count, over) for count in counts]
   assert found == [0, 1, 2]
-  assert method._select.fast._cache_size() == before + 1
+  assert method._select._cache_size() == before + 1
 
 
 def test_requests_of_two_sizes_compile_one_step(plain_task):

@@ -56,10 +56,9 @@ class SpdGan(NamedTuple):
     variables: of the `Generator`; its width can be read from them.
     max_noise: amplitude of the noise, in pixels of [0, 1].
     history: of the training, float [calls] each: for each XLA call (a step on
-      a CPU, elsewhere 32 where so many are left) the means over its steps of
-      `loss`, `cross_entropy_original` and `cross_entropy_judged`. Where the
-      last loss is not finite the generator diverged, and what it says means
-      nothing.
+      a CPU, elsewhere up to 32) the means over its steps of `loss`,
+      `cross_entropy_original` and `cross_entropy_judged`. Where the last loss
+      is not finite the generator diverged, and what it says means nothing.
   """
 
   variables: Variables
@@ -167,7 +166,7 @@ def degree(
   original_fn: Judge,
   unlearned_fn: Judge,
   forget: Source | Batch,
-  batch_size: int = 500,
+  batch_size: int = 128,
 ) -> float:
   """The unlearning degree, accuracy(original, D_p) - accuracy(unlearned, D_p).
 
@@ -195,7 +194,7 @@ def measure(
   original_fn: Judge,
   unlearned_fn: Judge,
   forget: Source | Batch,
-  batch_size: int = 500,
+  batch_size: int = 128,
 ) -> dict[str, float | None]:
   """The degree, and what one needs to read it.
 
