@@ -112,6 +112,7 @@ def test_top_k_by_hand():
     (([0.0, -0.0], [0.0]), 2, [1, 1, 0]),
     # Numbers too small to be normal are still larger than 0.
     (([0.0, 1e-40, 2e-40],), 1, [0, 0, 1]),
+    (([np.nan, -np.nan, 1.0, -np.inf],), 3, [1, 0, 1, 1]),
     (([-3.0, -1.0, -2.0],), 1, [0, 1, 0]),
     (([-np.inf, np.nan, np.nan],), 1, [1, 0, 0]),
     (([np.nan, -np.inf, np.nan],), 2, [1, 1, 0]),

@@ -224,6 +224,22 @@ def test_many_steps_in_one_call_are_the_same_as_step_by_step(
       np.testing.assert_allclose(metrics[name], mean, rtol=1e-4, atol=1e-6)
 
 
+def test_a_call_takes_no_more_batches_than_an_epoch_has(ready, monkeypatch):
+  taken, sizes = loop._taken, []
+
+  def seen(sources, positions, teachers):
+    sizes.extend(len(x) for x in positions.values())
+    return taken(sources, positions, teachers)
+
+  monkeypatch.setattr(loop, '_taken', seen)
+  monkeypatch.setattr(
+    loop, 'steps_per_call', lambda steps, resident: min(32, steps)
+  )
+  run(ready, 6)
+  # Of an epoch of 4 steps, and of one that ends after 2.
+  assert set(sizes) == {4}
+
+
 def test_many_steps_go_into_one_call_where_that_is_quick(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
   assert train.steps_per_call(100, resident=True) == 1
