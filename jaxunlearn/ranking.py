@@ -6,7 +6,7 @@ numbers, over devices too.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ import numpy as np
 from jaxunlearn.types import Array
 
 __all__ = ['largest']
+
+T = TypeVar('T')
 
 # Smaller arrays are counted as one, because each costs the start of a kernel.
 _SMALL = 2**10
@@ -47,7 +49,9 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   """
   if not sum(x.size for x in arrays):
     return [jnp.zeros(x.shape, bool) for x in arrays]
-  bound, count, above = _bracket(arrays, k)
+  if _alone():
+    return _largest_of_one(arrays, k)
+  bound, count, above = _bracket(_small_joined(arrays), k)
 
   def first_ties() -> list[Array]:
     ties = _first_ties(arrays, bound, k - above)
@@ -58,6 +62,31 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
     return [_ordered_bits(x) >= bound for x in arrays]
 
   return jax.lax.cond(count == k, all_ties, first_ties)
+
+
+def _largest_of_one(arrays: Sequence[Array], k: Array) -> list[Array]:
+  """The same by one array of all entries, for an accelerator by itself.
+
+  There each array costs the start of a kernel in each pass. The masks are cut
+  outside of the branch, each by a comparison, because such cuts XLA joins to
+  few kernels.
+  """
+  # Else XLA joins them again in each pass.
+  joined = jax.lax.optimization_barrier(_concatenated(arrays))
+  bound, count, above = _bracket([joined], k)
+  end = jax.lax.cond(
+    count == k,
+    lambda: jnp.uint32(joined.size),
+    lambda: _end_of_ties(joined, bound, k - above),
+  )
+  masks, start = [], 0
+  for x in arrays:
+    bits = _ordered_bits(joined[start : start + x.size])
+    position = start + jnp.arange(x.size, dtype=jnp.uint32)
+    least = jnp.where(position < end, bound, bound + 1)
+    masks.append((bits >= least).reshape(x.shape))
+    start += x.size
+  return masks
 
 
 def _ordered_bits(x: Array) -> Array:
@@ -83,17 +112,17 @@ def _reaches(x: Array, bound: Array) -> Array:
   return ordered - bound <= highest - bound
 
 
-def _anew(x: Array, now: Array) -> Array:
-  """The same, as something that depends on `now`, uint32 of a pass in a loop.
+def _anew(arrays: T, now: Array) -> tuple[T, Array]:
+  """Both as they are, where `now` is of a pass in a loop.
 
-  What is made of an array that does not, XLA makes before the loop, and keeps:
-  as many bytes as the array has.
+  What is made of arrays that do not depend on the pass XLA makes before the
+  loop, and keeps: as many bytes as they have. These depend on `now`.
   """
-  return jax.lax.optimization_barrier((x, now))[0]
+  return jax.lax.optimization_barrier((arrays, now))
 
 
-class _End(NamedTuple):
-  """One end of the bracket.
+class _Ends(NamedTuple):
+  """The lower end of the bracket and the upper: arrays of two.
 
   Attributes:
     bound: uint32.
@@ -106,43 +135,51 @@ class _End(NamedTuple):
   height: Array
 
 
-def _bracket(arrays: Sequence[Array], k: Array) -> tuple[Array, Array, Array]:
+def _bracket(parts: Sequence[Array], k: Array) -> tuple[Array, Array, Array]:
   """A bound, how many entries are at least that, and how many are above.
 
   Either k entries are at least the bound, or it is the k-th largest itself.
   """
-  parts = _joined(arrays)
   most = jnp.stack([_staged(jnp.max, _ordered_bits(x)) for x in parts])
-  total, goal = jnp.int32(sum(x.size for x in parts)), _height(k)
+  total, goal = sum(x.size for x in parts), _height(k)
 
   def unsettled(search: tuple) -> Array:
-    _, _, low, high = search
-    return (low.count != k) & (high.bound - low.bound > 1)
+    *_, ends = search
+    return (ends.count[0] != k) & (ends.bound[1] - ends.bound[0] > 1)
 
   def narrow(search: tuple) -> tuple:
-    number, last, low, high = search
-    span = high.bound - low.bound
-    share = (low.height - goal) / (low.height - high.height)
-    step = (share * span.astype(jnp.float32)).astype(jnp.uint32)
-    step = jnp.where(number % _HALVED == _HALVED - 1, span >> 1, step)
-    bound = low.bound + jnp.clip(step, 1, span - 1)
-    bound = jnp.where(low.bound == 0, _descent(number, high.bound), bound)
-    reached = (_reaches(_anew(x, bound), bound) for x in parts)
-    count = sum(_staged(jnp.sum, x) for x in reached)
-    found = _End(bound, count, _height(count))
+    number, moved, bound, ends = search
+    now, bound = _anew(parts, bound)
+    count = sum(_staged(jnp.sum, _reaches(x, bound)) for x in now)
+    moves = (count >= k) == jnp.array([True, False])
     # An end that stays twice running is taken to lie nearer: the other moves.
-    rose, fell = count >= k, count < k
-    low, high = (
-      _either(moves, found, _nearer(end, goal, last == others))
-      for moves, end, others in ((rose, low, -1), (fell, high, 1))
+    near = jnp.where(moves | moved, ends.height, (ends.height + goal) / 2)
+    ends = jax.tree.map(
+      lambda found, end: jnp.where(moves, found, end),
+      _Ends(bound, count, _height(count)),
+      ends._replace(height=near),
     )
-    return number + 1, jnp.where(rose, 1, -1), low, high
+    return number + 1, moves, _between(ends, goal, number + 1), ends
 
+  high = most.max() + 1
+  bound = jnp.stack([jnp.where(k == 0, high, 0), high])
+  count = jnp.array([total, 0], jnp.int32)
+  ends = _Ends(bound, jnp.where(k == 0, 0, count), _height(count))
   zero = jnp.int32(0)
-  high = _End(most.max() + 1, zero, _height(zero))
-  low = _either(k == 0, high, _End(jnp.uint32(0), total, _height(total)))
-  *_, low, high = jax.lax.while_loop(unsettled, narrow, (zero, zero, low, high))
-  return low.bound, low.count, high.count
+  first = (zero, jnp.ones(2, bool), _between(ends, goal, zero), ends)
+  *_, ends = jax.lax.while_loop(unsettled, narrow, first)
+  return ends.bound[0], *ends.count
+
+
+def _between(ends: _Ends, goal: Array, number: Array) -> Array:
+  """The bound of the next pass, the `number`-th."""
+  low, high = ends.bound
+  span = high - low
+  share = (ends.height[0] - goal) / (ends.height[0] - ends.height[1])
+  step = (share * span.astype(jnp.float32)).astype(jnp.uint32)
+  step = jnp.where(number % _HALVED == _HALVED - 1, span >> 1, step)
+  bound = low + jnp.clip(step, 1, span - 1)
+  return jnp.where(low == 0, _descent(number, high), bound)
 
 
 def _descent(number: Array, above: Array) -> Array:
@@ -162,34 +199,16 @@ def _height(count: Array) -> Array:
   return jnp.log(count.astype(jnp.float32) + 0.5)
 
 
-def _nearer(end: _End, goal: Array, really: Array) -> _End:
-  return end._replace(
-    height=jnp.where(really, (end.height + goal) / 2, end.height)
-  )
-
-
-def _either(first: Array, one: _End, other: _End) -> _End:
-  return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)
-
-
-def _joined(arrays: Sequence[Array]) -> list[Array]:
-  """The large arrays, and the entries of all small ones as one.
-
-  Where an accelerator is the only device all are joined: none is split over
-  others, and each costs the start of a kernel in each pass.
-  """
-  if _alone():
-    # Else XLA joins them again in each pass.
-    joined = jnp.concatenate([_flat(x) for x in arrays])
-    return [jax.lax.optimization_barrier(joined)]
-  small = [_flat(x) for x in arrays if 0 < x.size < _SMALL]
+def _small_joined(arrays: Sequence[Array]) -> list[Array]:
+  """The large arrays, and the entries of all small ones as one."""
+  small = [x for x in arrays if 0 < x.size < _SMALL]
   large = [x for x in arrays if x.size >= _SMALL]
-  return large + ([jnp.concatenate(small)] if len(small) > 1 else small)
+  return large + ([_concatenated(small)] if small else [])
 
 
-def _flat(x: Array) -> Array:
+def _concatenated(arrays: Sequence[Array]) -> Array:
   # Of one dtype, for those of several do not join.
-  return x.ravel().astype(jnp.float32)
+  return jnp.concatenate([x.ravel().astype(jnp.float32) for x in arrays])
 
 
 def _first_ties(
@@ -200,17 +219,25 @@ def _first_ties(
     [_staged(jnp.sum, _ordered_bits(x) == kth) for x in arrays]
   )
   quotas = jnp.clip(wanted - (jnp.cumsum(counts) - counts), 0, counts)
+  return [
+    _ties_before(_end_of_ties(x, kth, quotas[i]), x, kth)
+    for i, x in enumerate(arrays)
+  ]
 
-  def first(x: Array, quota: Array) -> Array:
-    def before(end: Array) -> Array:
-      tied = _ordered_bits(_anew(x, end)) == kth
-      return tied & (_position(x.shape, jnp.minimum(end, 1) >> 1) < end)
 
-    num_bits = max(1, math.ceil(math.log2(x.size + 1)))
-    end = _bisect(num_bits, lambda end: _staged(jnp.sum, before(end)) <= quota)
-    return before(end)
+def _end_of_ties(x: Array, kth: Array, quota: Array) -> Array:
+  """The position before which `quota` entries are `kth`."""
 
-  return [first(x, quotas[i]) for i, x in enumerate(arrays)]
+  def within(end: Array) -> Array:
+    return _staged(jnp.sum, _ties_before(end, x, kth)) <= quota
+
+  return _bisect(max(1, math.ceil(math.log2(x.size + 1))), within)
+
+
+def _ties_before(end: Array, x: Array, kth: Array) -> Array:
+  x, end = _anew(x, end)
+  tied = _ordered_bits(x) == kth
+  return tied & (_position(x.shape, jnp.minimum(end, 1) >> 1) < end)
 
 
 def _bisect(num_bits: int, accepts: Callable[[Array], Array]) -> Array:
