@@ -11,6 +11,7 @@ torch = pytest.importorskip(
 )
 
 from benchmarks import (  # noqa: E402
+  ahead,
   growth,
   kernels,
   plot,
@@ -67,6 +68,36 @@ def test_kernels_are_told_apart_by_their_names():
     'copies': 0.5,
     'all else': 2.25,
   }
+
+
+def test_kernels_of_a_program_are_counted_by_its_text():
+  program = """
+%fused (p: f32[2]) -> f32[2] {
+  ROOT %copy.9 = f32[2]{0} copy(%p)
+}
+
+%turn (p: (f32[2])) -> (f32[2]) {
+  %a = f32[2]{0} fusion(%p), kind=kLoop, calls=%fused
+  ROOT %b = (f32[2]{0}, u32[]) fusion(%a), kind=kLoop, calls=%fused
+}
+
+%r (p: f32[2]) -> f32[2] {
+  %c = f32[2]{0} copy(%p)
+  ROOT %d = f32[2]{0} fusion(%c), kind=kLoop, calls=%fused
+}
+
+%u (p: f32[2]) -> f32[2] {
+  ROOT %e = f32[2]{0} copy(%p)
+}
+
+ENTRY %main (p: f32[2]) -> f32[2] {
+  %f = f32[2]{0} custom-call(%p), custom_call_target="x"
+  %g = (f32[2]{0}) while(%f), condition=%until, body=%turn
+  ROOT %h = pred[] conditional(%g), true_computation=%r, false_computation=%u
+}
+"""
+  found = ahead.kernels(program)
+  assert found == {'outside': 2, 'loops': [2], 'in_all': 6}
 
 
 def test_both_take_the_same_steps():
