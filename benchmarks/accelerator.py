@@ -24,8 +24,8 @@ _FORGET = 5_000
 # XLA calls of ours in a round, of an epoch that has no more steps than theirs.
 _CALLS = 3
 _JS_WEIGHT = 0.1
-# Passes over the scores, counted with these gradients.
-_PASSES = {'45': 11, '5 %': 20}
+# Passes over the scores by width and k, counted with these gradients.
+_PASSES = {64: {'45': 10, '5 %': 8}, 192: {'45': 9, '5 %': 7}}
 
 
 def run(quick: bool) -> Iterator[Result]:
@@ -176,7 +176,8 @@ def _selections(quick: bool) -> Iterator[Result]:
       first, second = timing.pairs(selection.ours_on(gradient, k), theirs, 11)
       # The gradient is read, its scores written as one array, read in each pass
       # and once more for the mask, which takes a byte.
-      floor = (4 * (_PASSES[share] + 3) + 1) * size / rates.copy()
+      passes = _PASSES.get(width, _PASSES[64])[share]
+      floor = (4 * (passes + 3) + 1) * size / rates.copy()
       yield Result(
         f'selection/{size / 1e6:.3g} M, k = {share}',
         first,

@@ -2,10 +2,10 @@
 
 Compiles, runs nothing, and writes to FILE how many kernels a program starts and
 how long compiling took. It wants a CUDA plugin, but neither a card nor a
-driver; convolutions are then not tried out:
+driver; without a card XLA does not tune convolutions:
 
-    pip install --no-deps --target DIR jax-cuda12-plugin jax-cuda12-pjrt \
-        nvidia-cuda-nvcc-cu12
+    pip install --no-deps --target DIR jax-cuda12-plugin==0.10.2 \
+        jax-cuda12-pjrt==0.10.2 nvidia-cuda-nvcc-cu12==12.9.86
     export PYTHONPATH=DIR JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1
     export XLA_FLAGS="--xla_gpu_autotune_level=0 \
         --xla_gpu_cuda_data_dir=DIR/nvidia/cuda_nvcc"
@@ -113,7 +113,8 @@ def kernels(program: str) -> dict[str, Any]:
 
   Returns:
     `outside`: of loops, where of two branches the shorter is taken; `loops`:
-    in a turn of each loop outside of branches; `in_all`: in the whole text.
+    in a turn of each loop outside of branches, with what ends it; `in_all`: in
+    the whole text.
   """
   parts = {
     name: (bool(entry), text)
@@ -128,11 +129,18 @@ def kernels(program: str) -> dict[str, Any]:
 
   (entry,) = (name for name, (first, _) in parts.items() if first)
   _, text = parts[entry]
-  branches = re.findall(r'(?:true|false)_computation=%([\w.\-]+)', text)
+  pair = r'%([\w.\-]+), \w+=%([\w.\-]+)'
+  branches = re.findall(r' conditional\(.*?true_computation=' + pair, text)
+  loops = re.findall(r' while\(.*?condition=' + pair, text)
+  if len(branches) + len(loops) < len(
+    re.findall(r' (conditional|while)\(', text)
+  ):
+    raise ValueError('a branch or a loop that is written in another way.')
   fused = set(re.findall(r'(?:calls|to_apply)=%([\w.\-]+)', program))
   return {
-    'outside': started(entry) + min(map(started, branches), default=0),
-    'loops': [started(n) for n in re.findall(r'body=%([\w.\-]+)', text)],
+    'outside': started(entry)
+    + sum(min(map(started, names)) for names in branches),
+    'loops': [sum(map(started, names)) for names in loops],
     'in_all': sum(started(name) for name in parts if name not in fused),
   }
 

@@ -81,6 +81,10 @@ def test_kernels_of_a_program_are_counted_by_its_text():
   ROOT %b = (f32[2]{0}, u32[]) fusion(%a), kind=kLoop, calls=%fused
 }
 
+%until (p: (f32[2])) -> pred[] {
+  ROOT %i = pred[] fusion(%p), kind=kLoop, calls=%fused
+}
+
 %r (p: f32[2]) -> f32[2] {
   %c = f32[2]{0} copy(%p)
   ROOT %d = f32[2]{0} fusion(%c), kind=kLoop, calls=%fused
@@ -97,7 +101,7 @@ ENTRY %main (p: f32[2]) -> f32[2] {
 }
 """
   found = ahead.kernels(program)
-  assert found == {'outside': 2, 'loops': [2], 'in_all': 6}
+  assert found == {'outside': 2, 'loops': [3], 'in_all': 7}
 
 
 def test_both_take_the_same_steps():

@@ -25,6 +25,7 @@ ALGEBRA = (
   'optim.py',
   'partition.py',
   'scores.py',
+  'ordering.py',
   'ranking.py',
   'masks.py',
   'selectors.py',
