@@ -37,7 +37,8 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   From the largest down a bound is looked for that k entries reach. The bracket
   in which the k-th lies is then narrowed by regula falsi on the log-odds of
   being counted (Anderson and Björck), which takes some 10 to 25 passes, 60
-  where many tie, and at most 270; it ends as soon as a bound parts k entries from the rest.
+  where many tie, and at most 270; it ends as soon as a bound parts k entries
+  from the rest.
 
   Args:
     arrays: floating-point of at most 32 bits, of any shapes. Of two that are

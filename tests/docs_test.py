@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,23 @@ def test_the_tables_of_performance_are_those_of_their_results(name, part):
   assert (
     benchmarks_table.table(found[part]) in (DOCS / 'performance.md').read_text()
   )
+
+
+def test_what_is_compiled_for_a_card_is_what_its_results_say():
+  found = json.loads((DOCS / 'results/ahead_h200.json').read_text())
+  page = (DOCS / 'performance.md').read_text()
+  for program in found['27daecd']:
+    for commit in ('27daecd', '01c0733'):
+      made = found[commit][program]
+      (a_pass,) = made['loops']
+      seconds = statistics.median(made['compile_seconds'])
+      cells = (
+        program,
+        commit,
+        made['outside'],
+        a_pass,
+        f'{made["in_all"]:,}',
+        f'{seconds:.3g} s',
+        f'{made["temporary_bytes"] / 1e6:.3g} MB',
+      )
+      assert f'| {" | ".join(map(str, cells))} |' in page

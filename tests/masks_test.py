@@ -268,6 +268,26 @@ def test_it_makes_no_copy_of_the_scores(dtype):
   np.testing.assert_array_equal(found, oracle(scores, 1000))
 
 
+@pytest.mark.parametrize(
+  ('spread', 'share', 'most'),
+  [(1, 0.05, 8), (1, 0.95, 20), (8, 0.05, 14), (8, 0.95, 16)],
+)
+def test_few_passes_are_enough(spread, share, most, monkeypatch):
+  passes, while_loop = [], jax.lax.while_loop
+
+  def counted(*args):
+    number, *others = while_loop(*args)
+    passes.append(int(number))
+    return number, *others
+
+  monkeypatch.setattr(jax.lax, 'while_loop', counted)
+  normal = np.random.default_rng(0).standard_normal(1_000_000)
+  scores = tree(np.exp(spread * normal) if spread > 1 else normal)
+  found = masks.top_k(scores, int(share * 1_000_000))
+  assert flat(found).sum() == int(share * 1_000_000)
+  assert passes[0] <= most
+
+
 def test_random_k_draws_each_leaf_anew():
   params = {str(i): jnp.zeros((8, 8)) for i in range(300)}
   mask = masks.random_k(jax.random.key(0), params, 0.5)
