@@ -24,8 +24,9 @@ _FORGET = 5_000
 # XLA calls of ours in a round, of an epoch that has no more steps than theirs.
 _CALLS = 3
 _JS_WEIGHT = 0.1
-# Passes over the scores by width and k, counted with these gradients.
-_PASSES = {64: {'45': 10, '5 %': 8}, 192: {'45': 9, '5 %': 7}}
+# Passes over the scores by width and k, counted with these gradients; one over
+# the largest of 16 neighbours is a sixteenth.
+_PASSES = {64: {'45': 2.6, '5 %': 8}, 192: {'45': 2.4, '5 %': 7}}
 
 
 def run(quick: bool) -> Iterator[Result]:

@@ -6,13 +6,14 @@ numbers, over devices too. An accelerator by itself joins them first.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxunlearn.ordering import ZERO, ordered_bits, reaches
+from jaxunlearn import bracketing
+from jaxunlearn.ordering import ordered_bits, reaches
 from jaxunlearn.types import Array
 
 __all__ = ['largest']
@@ -21,24 +22,19 @@ T = TypeVar('T')
 
 # Smaller arrays are counted as one, because each costs the start of a kernel.
 _SMALL = 2**10
-# Neighbours that are added up first.
+# Neighbours that are added up, or compared, first.
 _NEAR = 16
-# The first guess at the k-th largest: two powers of 2 below the largest.
-_FIRST = 2 << 23
-# Of a count, relative: the next to none at all.
-_LEAST_CHANGE = 2.0**-24 - 1
-# Every so often the bracket is halved, whatever the counts say.
-_HALVED = 8
+# So many times more groups of neighbours than entries that are looked for: then
+# few of these are in one group.
+_FEW = 2**12
 
 
 def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   """Marks exactly the k largest entries.
 
-  From the largest down a bound is looked for that k entries reach. The bracket
-  in which the k-th lies is then narrowed by regula falsi on the log-odds of
-  being counted (Anderson and Björck), which takes some 10 to 25 passes, 60
-  where many tie, and at most 270; it ends as soon as a bound parts k entries
-  from the rest.
+  What parts k entries from the rest is looked for by `bracketing.search`, in
+  some 10 to 25 passes; in one to six where k is so small that the largest of
+  each 16 neighbours tell where to begin.
 
   Args:
     arrays: floating-point of at most 32 bits, of any shapes. Of two that are
@@ -48,11 +44,12 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   Returns:
     A boolean array for each, of its shape.
   """
-  if not sum(x.size for x in arrays):
+  total = sum(x.size for x in arrays)
+  if not total:
     return [jnp.zeros(x.shape, bool) for x in arrays]
   if _alone():
     return _largest_of_one(arrays, k)
-  bound, count, above = _bracket(_small_joined(arrays), k)
+  bound, count, above = _bracket(_small_joined(arrays), k, total)
 
   def first_ties() -> list[Array]:
     ties = _first_ties(arrays, bound, k - above)
@@ -72,12 +69,15 @@ def _largest_of_one(arrays: Sequence[Array], k: Array) -> list[Array]:
   outside of the branch, each by a comparison: there XLA fuses them into a few
   kernels. Ties before `end` are selected, and after it what is above the bound.
   """
+  total = sum(x.size for x in arrays)
+  # Which come last, and of which none is marked.
+  filling = jnp.full(-total % _NEAR, jnp.nan)
   # Else XLA joins them again in each pass.
-  joined = jax.lax.optimization_barrier(_concatenated(arrays))
-  bound, count, above = _bracket([joined], k)
+  joined = jax.lax.optimization_barrier(_concatenated([*arrays, filling]))
+  bound, count, above = _bracket([joined], k, total)
   end = jax.lax.cond(
     count == k,
-    lambda: jnp.uint32(joined.size),
+    lambda: jnp.uint32(total),
     lambda: _end_of_ties(joined, bound, k - above),
   )
   masks, start = [], 0
@@ -100,106 +100,45 @@ def _anew(arrays: T, turn: Array) -> tuple[T, Array]:
   return jax.lax.optimization_barrier((arrays, turn))
 
 
-class _Ends(NamedTuple):
-  """The lower end of the bracket and the upper, in arrays of two.
-
-  Attributes:
-    bound: uint32.
-    count: entries that are at least `bound`.
-    height: of that count above k, or what the search takes for it.
-  """
-
-  bound: Array
-  count: Array
-  height: Array
-
-
-def _bracket(parts: Sequence[Array], k: Array) -> tuple[Array, Array, Array]:
+def _bracket(
+  parts: Sequence[Array], k: Array, total: int
+) -> tuple[Array, Array, Array]:
   """A bound, how many entries are at least that, and how many are above.
 
   Either k entries are at least the bound, or it is the k-th largest itself.
   """
-  most = jnp.stack([_staged(jnp.max, ordered_bits(x)) for x in parts])
-  total = sum(x.size for x in parts)
+  most, first = _among_neighbours(parts, k)
 
-  def unsettled(search: tuple) -> Array:
-    *_, ends = search
-    return (ends.count[0] != k) & (ends.bound[1] - ends.bound[0] > 1)
+  def count(bound: Array) -> Array:
+    now, bound = _anew(parts, bound)
+    return sum(_count(reaches(x, bound)) for x in now)
 
-  def narrow(search: tuple) -> tuple:
-    number, moved, bound, ends = search
-    parts_now, bound = _anew(parts, bound)
-    count = sum(_staged(jnp.sum, reaches(x, bound)) for x in parts_now)
-    height = _height(count, k, total)
-    # The lower end moves where k reach the bound, else the upper.
-    moves = (count >= k) == jnp.array([True, False])
-    stays_twice = ~(moves | moved)
-    near = _nearer(ends.height, height)
-    ends = _Ends(
-      jnp.where(moves, bound, ends.bound),
-      jnp.where(moves, count, ends.count),
-      jnp.where(moves, height, jnp.where(stays_twice, near, ends.height)),
-    )
-    return number + 1, moves, _between(ends, number + 1), ends
-
-  high = most.max() + 1
-  bound = jnp.stack([jnp.where(k == 0, high, 0), high])
-  count = jnp.array([total, 0], jnp.int32)
-  height = _height(count, k, total)
-  ends = _Ends(bound, jnp.where(k == 0, 0, count), height)
-  zero = jnp.int32(0)
-  # As if both had moved, so that neither has stayed.
-  first = (zero, jnp.ones(2, bool), _between(ends, zero), ends)
-  *_, ends = jax.lax.while_loop(unsettled, narrow, first)
-  return ends.bound[0], *ends.count
+  return bracketing.search(count, k, total=total, most=most, first=first)
 
 
-def _nearer(heights: Array, found: Array) -> Array:
-  """Heights of ends that stay twice running, so that the next bound passes k.
+def _among_neighbours(parts: Sequence[Array], k: Array) -> tuple[Array, Array]:
+  """The largest, and the k-th largest of what is the largest of neighbours.
 
-  An end is taken for the lower the less the other lost by what was found, and
-  for half as high where it lost nothing (Anderson and Björck, 1973).
+  That is at most the k-th largest of all, and near it where k is small; a pass
+  reads a sixteenth. It is 0 where k is not small.
   """
-  share = 1 - found / heights[::-1]
-  return heights * jnp.where(share > 0, share, 0.5)
+  near = [
+    ordered.max(axis)
+    for ordered, axis in map(_by_neighbours, map(ordered_bits, parts))
+  ]
+  near = jax.lax.optimization_barrier(near)
+  most = jnp.stack([x.max() for x in near]).max()
 
+  def count(bound: Array) -> Array:
+    return sum(_count(x >= bound) for x in near)
 
-def _between(ends: _Ends, number: Array) -> Array:
-  """The bound of the next pass, the `number`-th."""
-  low, high = ends.bound
-  span = high - low
-  share = ends.height[0] / (ends.height[0] - ends.height[1])
-  step = (share * span.astype(jnp.float32)).astype(jnp.uint32)
-  step = jnp.where(number % _HALVED == _HALVED - 1, span >> 1, step)
-  bound = low + jnp.clip(step, 1, span - 1)
-  return jnp.where(low == 0, _descent(number, high), bound)
-
-
-def _descent(number: Array, above: Array) -> Array:
-  """The next bound, where so far all had fewer than k entries.
-
-  Each goes twice as far down as the one before, 128 powers of 2 at most; but
-  zero, which many entries may be, is not passed by.
-  """
-  zero = jnp.uint32(ZERO)
-  far = jnp.uint32(_FIRST) << jnp.minimum(number, 6).astype(jnp.uint32)
-  bound = above - jnp.minimum(above - 1, far)
-  stop = jnp.where(above > zero + 1, zero + 1, zero)
-  return jnp.where(above > zero, jnp.maximum(bound, stop), bound)
-
-
-def _height(count: Array, k: Array, total: int) -> Array:
-  """The log-odds of being counted, less those at k.
-
-  By differences, because logarithms of two counts of millions that differ by a
-  few are one float.
-  """
-
-  def log_ratio(more: Array, of: Array) -> Array:
-    change = more.astype(jnp.float32) / (of.astype(jnp.float32) + 0.5)
-    return jnp.log1p(jnp.maximum(change, _LEAST_CHANGE))
-
-  return log_ratio(count - k, k) - log_ratio(k - count, total - k)
+  total = sum(x.size for x in near)
+  few = jnp.where(k < total // _FEW, k, 0)
+  unknown = jnp.uint32(0)
+  bound, *_ = bracketing.search(
+    count, few, total=total, most=most, first=unknown
+  )
+  return most, jnp.where(few > 0, bound, unknown)
 
 
 def _small_joined(arrays: Sequence[Array]) -> list[Array]:
@@ -218,7 +157,7 @@ def _first_ties(
   arrays: Sequence[Array], kth: Array, wanted: Array
 ) -> list[Array]:
   """The first `wanted` entries that are `kth`, by array, then by position."""
-  counts = jnp.stack([_staged(jnp.sum, ordered_bits(x) == kth) for x in arrays])
+  counts = jnp.stack([_count(ordered_bits(x) == kth) for x in arrays])
   quotas = jnp.clip(wanted - (jnp.cumsum(counts) - counts), 0, counts)
   return [
     _ties_before(x, kth, _end_of_ties(x, kth, quotas[i]))
@@ -230,7 +169,7 @@ def _end_of_ties(x: Array, kth: Array, quota: Array) -> Array:
   """The last position before which no more than `quota` entries are `kth`."""
 
   def within(end: Array) -> Array:
-    return _staged(jnp.sum, _ties_before(x, kth, end)) <= quota
+    return _count(_ties_before(x, kth, end)) <= quota
 
   return _bisect(max(1, math.ceil(math.log2(x.size + 1))), within)
 
@@ -262,27 +201,32 @@ def _position(shape: tuple[int, ...], zero: Array) -> Array:
   return position
 
 
-def _staged(op: Callable[..., Array], x: Array) -> Array:
-  """A sum (int32 of booleans) or the most: first of neighbours, then of all.
+def _count(chosen: Array) -> Array:
+  """How many are true, int32: of neighbours first, then of all.
 
-  XLA on a CPU reduces a whole array of integers on one core and one at a time.
-  Neighbours lie on one device where an axis is sharded evenly: otherwise each
-  device would need the whole axis.
+  XLA on a CPU adds up a whole array of integers on one core and one at a time.
   """
   if _alone():
-    return op(x, **({'dtype': jnp.int32} if op is jnp.sum else {}))
-  few, many = (
-    ({'dtype': jnp.int8}, {'dtype': jnp.int32}) if op is jnp.sum else ({}, {})
-  )
+    return jnp.sum(chosen, dtype=jnp.int32)
+  split, axis = _by_neighbours(chosen)
+  few = jnp.sum(split, axis, dtype=jnp.int8)
+  # Else XLA makes one of the two again.
+  return jnp.sum(jax.lax.optimization_barrier(few), dtype=jnp.int32)
+
+
+def _by_neighbours(x: Array) -> tuple[Array, int]:
+  """The array with neighbours along an axis of their own, and that axis.
+
+  They lie on one device where an axis is sharded evenly: otherwise each device
+  would need the whole axis.
+  """
   x = jnp.atleast_1d(x)
   axis = int(np.argmax(x.shape))
   size = x.shape[axis]
   shard = size // math.gcd(size, _devices())
   near = max(n for n in range(1, _NEAR + 1) if shard % n == 0)
   shape = (*x.shape[:axis], size // near, near, *x.shape[axis + 1 :])
-  found = op(x.reshape(shape), axis + 1, **few)
-  # Else XLA makes one of the two again.
-  return op(jax.lax.optimization_barrier(found), **many)
+  return x.reshape(shape), axis + 1
 
 
 def _alone() -> bool:

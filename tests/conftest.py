@@ -41,8 +41,27 @@ settings.load_profile('fuzz' if examples else 'tests')
 
 ALLOWED_WARNINGS = ()
 
+# A worker of xdist takes whole files: those that take a minute or more first.
+# What launch_test compiles interruptions_test reads.
+LONG = (
+  'hosts',
+  'models/torch_parity',
+  'launch',
+  'experiment',
+  'interruptions',
+  'mesh',
+)
+
+
+def pytest_collection_modifyitems(items):
+  order = {f'tests/{name}_test.py': i for i, name in enumerate(LONG)}
+  items.sort(key=lambda x: order.get(x.nodeid.partition('::')[0], len(LONG)))
+
 
 def pytest_configure(config):
+  # Else those of many tests come first.
+  if hasattr(config.option, 'loadscopereorder'):
+    config.option.loadscopereorder = False
   config.addinivalue_line('filterwarnings', 'error')
   for line in ALLOWED_WARNINGS:
     config.addinivalue_line('filterwarnings', line)

@@ -132,7 +132,7 @@ def test_a_network_that_mixes_its_examples_is_refused(apply):
     )
 
 
-def test_no_more_than_a_batch_is_read_at_once():
+def test_no_more_than_a_batch_is_read_at_once(as_if_trained):
   taken = []
 
   class Counted:
@@ -147,7 +147,7 @@ def test_no_more_than_a_batch_is_read_at_once():
       return self._source.take(indices)
 
   model, batch = models.create('cnn', 3, width=4), images(0, 30, (8, 8, 3))
-  variables = model.init(jax.random.key(0), batch['image'][:1])
+  variables = as_if_trained(model, batch['image'][:1])
   moving = last(model, variables, 2)
   _, found = features.compute(
     model, moving, variables, {'retain': Counted(batch)}, 4

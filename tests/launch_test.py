@@ -28,8 +28,8 @@ SMALL = (
   '--config.model.width=4',
   '--config.train.epochs=2',
   '--config.unlearn.epochs=1',
-  '--config.train.batch_size=50',
-  '--config.unlearn.batch_size=50',
+  '--config.train.batch_size=64',
+  '--config.unlearn.batch_size=64',
 )
 DIGITS = ('--config=configs/digits_topk.py', *SMALL)
 ONE_ROW = ('--config=tests/one_row.py:random_k', *SMALL)
@@ -222,10 +222,12 @@ def begun(*flags):
   raise AssertionError(process.stderr.read())
 
 
-def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(tmp_path):
+def test_a_stopped_run_says_how_to_go_on_and_a_second_is_refused(
+  tmp_path, start
+):
   flags = (*DIGITS, f'--workdir={tmp_path}', '--config.train.epochs=9999')
   process, _ = begun(*flags)
-  second = launch(*flags)
+  second = start(*flags)
   assert second.returncode == 2
   assert f'{tmp_path} is in use by process {process.pid} on ' in second.stderr
   assert second.stderr.count('\n') == 1
@@ -627,8 +629,8 @@ def test_each_bad_input_is_one_sentence_exit_code_2_and_changes_nothing(
   assert list(map(contents, folders)) == before
 
 
-def test_what_training_alone_can_tell_is_one_sentence_too(tmp_path):
-  process = launch(
+def test_what_training_alone_can_tell_is_one_sentence_too(tmp_path, start):
+  process = start(
     *(*DIGITS, '--config.train.optimizer=sgd', '--config.train.epochs=9'),
     *('--config.train.learning_rate=1000.0', f'--workdir={tmp_path}'),
   )

@@ -26,6 +26,7 @@ ALGEBRA = (
   'partition.py',
   'scores.py',
   'ordering.py',
+  'bracketing.py',
   'ranking.py',
   'masks.py',
   'selectors.py',

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxunlearn import masks
+from jaxunlearn import masks, ranking
 
 pytestmark = pytest.mark.usefixtures('strict_dtypes')
 
@@ -43,6 +43,17 @@ def oracle(scores, k):
 @functools.cache
 def jitted(over='scalars'):
   return jax.jit(lambda scores, k: masks.top_k(scores, k, over))
+
+
+@functools.cache
+def by_neighbours():
+  """`top_k` that looks among the largest of neighbours for all but large k."""
+
+  def top_k(scores, k):
+    with mock.patch.object(ranking, '_FEW', 1):
+      return masks.top_k(scores, k)
+
+  return jax.jit(top_k)
 
 
 @functools.cache
@@ -84,7 +95,8 @@ def test_top_k_agrees_with_a_stable_sort(case):
   mask = jitted()(scores, k)
   np.testing.assert_array_equal(flat(mask), oracle(scores, k))
   assert masks.count(mask, scores).scalars.item() == k
-  np.testing.assert_array_equal(flat(by_itself()(scores, k)), flat(mask))
+  for select in (by_itself(), by_neighbours()):
+    np.testing.assert_array_equal(flat(select(scores, k)), flat(mask))
 
 
 @given(st.data())
@@ -140,8 +152,8 @@ def test_top_k_by_hand():
 def test_top_k_where_it_is_easily_wrong(leaves, k, expected):
   scores = tree(*leaves)
   assert flat(masks.top_k(scores, k)).tolist() == [bool(x) for x in expected]
-  assert flat(jitted()(scores, k)).tolist() == [bool(x) for x in expected]
-  assert flat(by_itself()(scores, k)).tolist() == [bool(x) for x in expected]
+  for select in (jitted(), by_itself(), by_neighbours()):
+    assert flat(select(scores, k)).tolist() == [bool(x) for x in expected]
 
 
 @pytest.mark.parametrize('k', [0, 1, 7, 1000, 2100])
@@ -269,10 +281,18 @@ def test_it_makes_no_copy_of_the_scores(dtype):
 
 
 @pytest.mark.parametrize(
-  ('spread', 'share', 'most'),
-  [(1, 0.05, 8), (1, 0.95, 20), (8, 0.05, 14), (8, 0.95, 16)],
+  ('spread', 'k', 'most'),
+  [
+    (1, 50_000, 8),
+    (1, 950_000, 20),
+    (8, 50_000, 14),
+    (8, 950_000, 16),
+    # Of 62,500 groups of neighbours.
+    (1, 15, 1),
+    (8, 15, 1),
+  ],
 )
-def test_few_passes_are_enough(spread, share, most, monkeypatch):
+def test_few_passes_are_enough(spread, k, most, monkeypatch):
   passes, while_loop = [], jax.lax.while_loop
 
   def counted(*args):
@@ -283,9 +303,9 @@ def test_few_passes_are_enough(spread, share, most, monkeypatch):
   monkeypatch.setattr(jax.lax, 'while_loop', counted)
   normal = np.random.default_rng(0).standard_normal(1_000_000)
   scores = tree(np.exp(spread * normal) if spread > 1 else normal)
-  found = masks.top_k(scores, int(share * 1_000_000))
-  assert flat(found).sum() == int(share * 1_000_000)
-  assert passes[0] <= most
+  np.testing.assert_array_equal(flat(masks.top_k(scores, k)), oracle(scores, k))
+  _, over_all = passes
+  assert over_all <= most
 
 
 def test_random_k_draws_each_leaf_anew():

@@ -181,7 +181,7 @@ def test_a_matrix_that_was_moved_goes_on(finished, tmp_path):
   workdir, reports, _ = finished
   shutil.copytree(workdir, tmp_path / 'moved')
   shutil.rmtree(tmp_path / 'moved/cells/ten/unlearned/random_k')
-  cells = {'first': {'forget': {'fraction': 0.15}}, **CELLS}
+  cells = {'first': {'forget': {'fraction': 0.2, 'seed': 1}}, **CELLS}
   again, said = run(config(cells), tmp_path / 'moved')
   assert again['twenty'] == json.loads(json.dumps(reports['twenty']))
   before, after = (
@@ -245,7 +245,7 @@ def test_where_data_lie_and_on_what_it_runs_is_no_other_matrix(
 def test_originals_go_when_all_cells_are_done(tmp_path):
   cells = {
     'ten': CELLS['ten'],
-    'class': {'forget': {'kind': 'class', 'classes': (3,)}},
+    'class': {'forget': {'kind': 'class', 'classes': (3, 7)}},
   }
   rows = {'random_k': ROWS['random_k']}
   made = config(cells, rows, original={'keep': False})
@@ -304,7 +304,7 @@ def test_another_matrix_in_a_workdir_trains_nothing_again(
   made = config(
     {'ten': CELLS['ten']},
     {'random_k': ROWS['random_k'], 'late': {'name': 'finetune'}},
-    probes={'spd_gan': {'num_steps': 2, 'width': 4}},
+    probes={'spd_gan': {'num_steps': 2, 'width': 2}},
   ).unlock()
   made.paper, made.reference = ('degrees',), 'none'
   reports, _ = run(made.lock(), tmp_path)
@@ -362,7 +362,7 @@ def test_a_probe_that_failed_is_asked_again(tmp_path, monkeypatch):
   made = config(
     {'one': {}},
     {'random_k': ROWS['random_k']},
-    probes={'spd_gan': {'num_steps': 2, 'width': 4}},
+    probes={'spd_gan': {'num_steps': 2, 'width': 2}},
   )
   ask = probing._spd_gan
 

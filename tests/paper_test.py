@@ -65,8 +65,8 @@ def test_random_k_takes_as_many_scalars_as_printed(name):
   _, scalars, _, _, _, printed = PRINTED[name]
   assert abs(0.05 * scalars / 1e6 - printed) < 1e-3
   params = network(name)[1]
-  if len(jax.tree.leaves(params)) > 100:
-    # Each draw is compiled by itself, and one of all scalars is as good.
+  if name != 'vgg19':
+    # Each draw is compiled by itself; one of all scalars is as good elsewhere.
     params = jax.ShapeDtypeStruct((scalars,), jnp.float32)
   draw = once.jit(lambda key: masks.random_k(key, params, 0.05))
   mask = draw(jax.random.key(0))

@@ -32,7 +32,7 @@ def config(rows=ROWS, **spd_gan):
   made.unlearn.epochs, made.unlearn.batch_size = 1, 40
   made.recipes = common.rows(rows)
   made.probes = common.rows(
-    {'spd_gan': {'num_steps': 4, 'width': 4, **spd_gan}}
+    {'spd_gan': {'num_steps': 4, 'width': 2, **spd_gan}}
   )
   return made.lock()
 

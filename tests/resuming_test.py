@@ -85,7 +85,7 @@ def test_a_run_that_stops_at_each_fifth_place_ends_as_one_that_does_not(
 
 
 def test_a_matrix_names_the_cell_that_was_stopped_and_goes_on(tmp_path):
-  cells = {'one': {}, 'two': {'forget': {'fraction': 0.3}}}
+  cells = {'one': {}, 'two': {'forget': {'fraction': 0.2}}}
   rows = common.rows({'random_k': ROWS['random_k']})
   made = config(matrix=cells, probes={}, recipes=rows)
   reports, _ = run(tmp_path / 'whole', made)

@@ -47,11 +47,14 @@ EXAMPLES = [
 ]
 
 
-def prepare(root, examples=EXAMPLES, image=None, splits=('train', 'test')):
+def prepare(
+  root, examples=EXAMPLES, image=None, splits=('train', 'test'), test=None
+):
   """Writes a set as TFDS does, which itself needs TensorFlow to write one."""
   from array_record.python import array_record_module
   from tensorflow_datasets.proto import tf_example_pb2
 
+  held = dict.fromkeys(splits, examples) | ({'test': test} if test else {})
   folder = root / 'tiny' / '1.0.0'
   folder.mkdir(parents=True)
   known = {'id': ID, 'image': image or image_feature(4, 4), 'label': LABEL}
@@ -75,7 +78,7 @@ def prepare(root, examples=EXAMPLES, image=None, splits=('train', 'test')):
             'filepathTemplate': template,
             'name': split,
             'numBytes': '1',
-            'shardLengths': [str(len(examples))],
+            'shardLengths': [str(len(held[split]))],
           }
           for split in splits
         ],
@@ -87,7 +90,7 @@ def prepare(root, examples=EXAMPLES, image=None, splits=('train', 'test')):
     writer = array_record_module.ArrayRecordWriter(
       str(folder / f'tiny-{split}.array_record-00000-of-00001'), 'group_size:1'
     )
-    for example in examples:
+    for example in held[split]:
       record = tf_example_pb2.Example()
       for name, value in example.items():
         feature = record.features.feature[name]

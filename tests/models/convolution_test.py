@@ -40,23 +40,18 @@ def own(image, kernel, strides, padding):
   )
 
 
-def both(case, dtype=jnp.float32):
-  """What each gives: the result, and the gradients of image and kernel."""
+def with_gradients(function, case, dtype=jnp.float32):
+  """The result, and the gradients of image and kernel."""
   *_, strides, padding = case
-  image, kernel, change = operands(case, dtype)
 
-  def with_gradients(function):
-    def forward(x, w):
-      return function(x, w, strides, padding)
+  @jax.jit
+  def run(image, kernel, change):
+    out, back = jax.vjp(
+      lambda x, w: function(x, w, strides, padding), image, kernel
+    )
+    return out, *back(change)
 
-    @jax.jit
-    def run(x, w, change):
-      out, back = jax.vjp(forward, x, w)
-      return out, *back(change)
-
-    return run(image, kernel, change)
-
-  return with_gradients(convolution.convolve), with_gradients(own)
+  return run(*operands(case, dtype))
 
 
 @pytest.mark.parametrize('rows', [None, 4], ids=['whole', 'sliced'])
@@ -66,7 +61,8 @@ def test_it_is_the_convolution_of_xla(monkeypatch, case, rows):
     image, _, change = operands(case)
     row = (image.nbytes + change.nbytes) // len(image)
     monkeypatch.setattr(convolution, '_SLICE_BYTES', rows * row)
-  found, wanted = both(case)
+  functions = convolution.convolve, own
+  found, wanted = (with_gradients(f, case) for f in functions)
   assert np.array_equal(found[0], wanted[0])
   for ours, theirs in zip(found[1:], wanted[1:], strict=True):
     scale = np.abs(theirs).max()
@@ -76,7 +72,7 @@ def test_it_is_the_convolution_of_xla(monkeypatch, case, rows):
 def test_a_narrow_dtype_is_summed_in_a_wide_one(monkeypatch):
   case = (64, 8, 8, 4), *CASES['3x3'][1:]
   monkeypatch.setattr(convolution, '_SLICE_BYTES', 1)
-  (_, _, found), _ = both(case, jnp.bfloat16)
+  *_, found = with_gradients(convolution.convolve, case, jnp.bfloat16)
   wide = [x.astype(jnp.float32) for x in operands(case, jnp.bfloat16)]
   _, back = jax.vjp(lambda x, w: own(x, w, *case[3:]), *wide[:2])
   wanted = np.asarray(back(wide[2])[1])
