@@ -1,9 +1,9 @@
 """The k-th largest of many numbers, by counting how many reach a bound.
 
-From the largest down a bound is looked for that k entries reach. The bracket in
-which the k-th lies is then narrowed by regula falsi on the log-odds of being
-counted (Anderson and Björck, 1973). Bounds are ordered bits, as `ordering`
-makes them.
+From the largest down, or from a first guess, a bound is looked for that k
+entries reach. The bracket in which the k-th lies is then narrowed by regula
+falsi on the log-odds of being counted (Anderson and Björck, 1973). Bounds are
+ordered bits, as `ordering` makes them.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ __all__ = ['search']
 
 # The first guess at the k-th largest: two powers of 2 below the largest.
 _FIRST = 2 << 23
-# Of a count, relative: the next to none at all.
+# Relative, of a count: so that its logarithm is finite where none is counted.
 _LEAST_CHANGE = 2.0**-24 - 1
 # Every so often the bracket is halved, whatever the counts say.
 _HALVED = 8
@@ -50,7 +50,7 @@ def search(
   """A bound, how many entries are at least that, and how many are above.
 
   Either k entries are at least the bound, or it is the k-th largest itself. It
-  takes some 10 to 25 passes, 60 where many entries tie, and at most 270.
+  takes some 7 to 25 passes, 60 where many entries tie, and at most 270.
 
   Args:
     count_at_least: bound -> int32, how many entries reach it; a pass.

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxunlearn import bracketing
 from jaxunlearn.ordering import ordered_bits, reaches
@@ -33,8 +32,8 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
   """Marks exactly the k largest entries.
 
   What parts k entries from the rest is looked for by `bracketing.search`, in
-  some 10 to 25 passes; in one to six where k is so small that the largest of
-  each 16 neighbours tell where to begin.
+  some 7 to 25 passes; in one to six where k is so small that the largest of up
+  to 16 neighbours tell where to begin.
 
   Args:
     arrays: floating-point of at most 32 bits, of any shapes. Of two that are
@@ -120,21 +119,23 @@ def _among_neighbours(parts: Sequence[Array], k: Array) -> tuple[Array, Array]:
   """The largest, and the k-th largest of what is the largest of neighbours.
 
   That is at most the k-th largest of all, and near it where k is small; a pass
-  reads a sixteenth. It is 0 where k is not small.
+  reads a sixteenth, or what the shapes allow. It is 0 where k is not small, or
+  there are few neighbours.
   """
   near = [
-    ordered.max(axis)
+    # Else XLA makes one reduction of this and the next.
+    jax.lax.optimization_barrier(ordered.max(axis))
     for ordered, axis in map(_by_neighbours, map(ordered_bits, parts))
   ]
-  near = jax.lax.optimization_barrier(near)
   most = jnp.stack([x.max() for x in near]).max()
+  total, unknown = sum(x.size for x in near), jnp.uint32(0)
+  if total > sum(x.size for x in parts) // 4:
+    return most, unknown
 
   def count(bound: Array) -> Array:
     return sum(_count(x >= bound) for x in near)
 
-  total = sum(x.size for x in near)
   few = jnp.where(k < total // _FEW, k, 0)
-  unknown = jnp.uint32(0)
   bound, *_ = bracketing.search(
     count, few, total=total, most=most, first=unknown
   )
@@ -221,12 +222,16 @@ def _by_neighbours(x: Array) -> tuple[Array, int]:
   would need the whole axis.
   """
   x = jnp.atleast_1d(x)
-  axis = int(np.argmax(x.shape))
-  size = x.shape[axis]
-  shard = size // math.gcd(size, _devices())
-  near = max(n for n in range(1, _NEAR + 1) if shard % n == 0)
-  shape = (*x.shape[:axis], size // near, near, *x.shape[axis + 1 :])
+  near = [_most_neighbours(size) for size in x.shape]
+  axis = max(range(x.ndim), key=lambda i: (near[i], x.shape[i]))
+  groups = x.shape[axis] // near[axis]
+  shape = (*x.shape[:axis], groups, near[axis], *x.shape[axis + 1 :])
   return x.reshape(shape), axis + 1
+
+
+def _most_neighbours(size: int) -> int:
+  shard = size // math.gcd(size, _devices())
+  return max(n for n in range(1, _NEAR + 1) if shard % n == 0)
 
 
 def _alone() -> bool:
