@@ -56,10 +56,10 @@ def test_mislabelled_examples_are_held_against_both_labels(tmp_path):
     tmp_path,
     {'row': ROW},
     forget__kind='mislabelled',
-    forget__fraction=0.2,
+    forget__fraction=0.25,
     train__epochs=30,
   )
-  assert report['request']['num_forget'] == 24
+  assert report['request']['num_forget'] == 30
   for values in report['models'].values():
     assert values['accuracy']['forget_true_label'] is not None
   retrained = report['models']['retrained']['accuracy']
