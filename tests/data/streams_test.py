@@ -246,7 +246,7 @@ def train_and_measure(root):
     for i in range(30_000)
   ]
   feature = image_feature(128, 128)
-  prepare(Path(root), examples=examples, image=feature, test=examples[:100])
+  prepare(Path(root), examples=examples, image=feature)
   made = config(root, 'always')
   made.data.num_test = 100
   jax.jit(lambda x: x + 1)(np.ones(3)).block_until_ready()

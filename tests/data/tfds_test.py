@@ -47,14 +47,11 @@ EXAMPLES = [
 ]
 
 
-def prepare(
-  root, examples=EXAMPLES, image=None, splits=('train', 'test'), test=None
-):
+def prepare(root, examples=EXAMPLES, image=None, splits=('train', 'test')):
   """Writes a set as TFDS does, which itself needs TensorFlow to write one."""
   from array_record.python import array_record_module
   from tensorflow_datasets.proto import tf_example_pb2
 
-  held = dict.fromkeys(splits, examples) | ({'test': test} if test else {})
   folder = root / 'tiny' / '1.0.0'
   folder.mkdir(parents=True)
   known = {'id': ID, 'image': image or image_feature(4, 4), 'label': LABEL}
@@ -78,7 +75,7 @@ def prepare(
             'filepathTemplate': template,
             'name': split,
             'numBytes': '1',
-            'shardLengths': [str(len(held[split]))],
+            'shardLengths': [str(len(examples))],
           }
           for split in splits
         ],
@@ -90,7 +87,7 @@ def prepare(
     writer = array_record_module.ArrayRecordWriter(
       str(folder / f'tiny-{split}.array_record-00000-of-00001'), 'group_size:1'
     )
-    for example in held[split]:
+    for example in examples:
       record = tf_example_pb2.Example()
       for name, value in example.items():
         feature = record.features.feature[name]
