@@ -146,4 +146,7 @@ def kernels(program: str) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
+  if len(sys.argv) != 2:
+    print('Name the file to write: python -m benchmarks.ahead FILE.')
+    sys.exit(2)
   main(sys.argv[1])

@@ -59,6 +59,9 @@ def search(
     most: uint32, the largest.
     first: uint32, the bound of the first pass, between 1 and `most`; 0 where
       nothing is known of it.
+
+  Returns:
+    uint32 and two int32, of shape ().
   """
 
   def unsettled(search: tuple) -> Array:
