@@ -1,4 +1,4 @@
-"""On one GPU: ResNet18 at full size, and selection, beside PyTorch's.
+"""On one GPU: steps of ResNet18 at full size, beside PyTorch's.
 
 Both sides hold the images on the device as uint8, compute in bfloat16 where
 that is said, with float32 parameters, and take the same number of steps. Ours
@@ -15,7 +15,7 @@ import optax
 import torch
 from torch.nn import functional as F
 
-from benchmarks import images, kernels, rates, selection, timing, torch_steps
+from benchmarks import images, kernels, rates, timing, torch_steps
 from benchmarks.result import Result
 from jaxunlearn import Task, method, models, recipes, train
 from tests.models import torch_networks
@@ -24,20 +24,16 @@ _FORGET = 5_000
 # XLA calls of ours in a round, of an epoch that has no more steps than theirs.
 _CALLS = 3
 _JS_WEIGHT = 0.1
-# Passes over the scores by width and k, counted with these gradients; one over
-# the largest of 16 neighbours is a sixteenth.
-_PASSES = {64: {'45': 2.6, '5 %': 8}, 192: {'45': 2.4, '5 %': 7}}
 
 
 def run(quick: bool) -> Iterator[Result]:
-  """Steps by dtype, batch and what PyTorch's are, then selections."""
+  """Steps by dtype, batch and what PyTorch's are."""
   cases = (
     ('bfloat16', 128, 0.0, ('torch.compile', 'reduce-overhead')),
-    ('bfloat16', 128, _JS_WEIGHT, ('torch.compile',)),
+    ('bfloat16', 128, _JS_WEIGHT, ('torch.compile', 'reduce-overhead')),
     ('bfloat16', 512, 0.0, ('torch.compile',)),
     ('float32', 128, 0.0, ('PyTorch',)),
   )
-  yield from _selections(quick)
   for case in cases[:1] if quick else cases:
     yield from _steps(*case, quick)
 
@@ -166,24 +162,3 @@ def _peak() -> int:
   """Bytes of the device that JAX has had at most, in this process."""
   found = jax.devices()[0].memory_stats() or {}
   return found.get('peak_bytes_in_use', 0)
-
-
-def _selections(quick: bool) -> Iterator[Result]:
-  for width in (4,) if quick else (64, 192):
-    gradient = selection.gradient_of(width)
-    size = sum(x.size for x in gradient.values())
-    for share, k in (('45', 45), ('5 %', round(0.05 * size))):
-      theirs = selection.theirs_on(gradient, k)['torch.topk']
-      first, second = timing.pairs(selection.ours_on(gradient, k), theirs, 11)
-      # The gradient is read, its scores written as one array, read in each pass
-      # and once more for the mask, which takes a byte.
-      passes = _PASSES.get(width, _PASSES[64])[share]
-      floor = (4 * (passes + 3) + 1) * size / rates.copy()
-      yield Result(
-        f'selection/{size / 1e6:.3g} M, k = {share}',
-        first,
-        'torch.topk',
-        second,
-        floor=floor,
-        note=f'{statistics.median(first) / floor:.1f} of the floor, 4 wanted',
-      )

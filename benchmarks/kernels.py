@@ -33,11 +33,11 @@ def run(name: str, work: Callable[[], Any], steps: int) -> Iterator[Result]:
   """
   if jax.default_backend() != 'gpu':
     return
-  with tempfile.TemporaryDirectory() as folder:
-    with jax.profiler.trace(folder):
-      wall = timing.seconds(work)
-    (file,) = Path(folder).rglob('*.xplane.pb')
-    found = _kernels(file)
+  wall, events = _traced(work)
+  found = collections.defaultdict(lambda: (0, 0.0))
+  for kernel, start, end in events:
+    count, seconds = found[kernel]
+    found[kernel] = count + 1, seconds + end - start
   if not found:
     print(f'{name}: the profiler told of no kernels.')
     return
@@ -60,6 +60,19 @@ def run(name: str, work: Callable[[], Any], steps: int) -> Iterator[Result]:
     )
 
 
+def span(work: Callable[[], Any]) -> float | None:
+  """Seconds of a call from its first kernel's start to its last one's end.
+
+  None where there is no GPU, or its profiler tells of no kernels.
+  """
+  if jax.default_backend() != 'gpu':
+    return None
+  _, events = _traced(work)
+  if not events:
+    return None
+  return max(end for *_, end in events) - min(start for _, start, _ in events)
+
+
 def by_kind(
   kernels: Mapping[str, tuple[int, float]],
 ) -> dict[str, tuple[float, str]]:
@@ -79,16 +92,20 @@ def by_kind(
   return {kind: (sums[kind], '; '.join(names[kind])) for kind in sums}
 
 
-def _kernels(file: Path) -> dict[str, tuple[int, float]]:
-  found = collections.defaultdict(lambda: (0, 0.0))
-  for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
-    if not plane.name.startswith('/device:GPU'):
-      continue
-    for line in plane.lines:
+def _traced(
+  work: Callable[[], Any],
+) -> tuple[float, list[tuple[str, float, float]]]:
+  """Seconds of a call, and each kernel's name, start and end in seconds."""
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder):
+      wall = timing.seconds(work)
+    (file,) = Path(folder).rglob('*.xplane.pb')
+    return wall, [
+      (event.name, event.start_ns / 1e9, event.end_ns / 1e9)
+      for plane in jax.profiler.ProfileData.from_file(str(file)).planes
+      if plane.name.startswith('/device:GPU')
+      for line in plane.lines
       # The others tell of the same time again, by operation and by module.
-      if not line.name.startswith('Stream'):
-        continue
-      for event in line.events:
-        count, seconds = found[event.name]
-        found[event.name] = count + 1, seconds + event.duration_ns / 1e9
-  return dict(found)
+      if line.name.startswith('Stream')
+      for event in line.events
+    ]

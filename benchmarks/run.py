@@ -24,7 +24,13 @@ _NAMES = (
   'growth',
 )
 # These take a quarter of an hour and more, or say nothing about PyTorch.
-_ASKED_FOR = ('job_full', 'scaling', 'seconds', 'accelerator')
+_ASKED_FOR = (
+  'job_full',
+  'scaling',
+  'seconds',
+  'accelerator',
+  'accelerator_selection',
+)
 # Load of a machine with nothing to do.
 _IDLE = 0.3
 

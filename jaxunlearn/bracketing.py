@@ -6,6 +6,7 @@ falsi on the log-odds of being counted (Anderson and Björck, 1973). Bounds are
 ordered bits, as `ordering` makes them.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from jaxunlearn.ordering import ZERO
 from jaxunlearn.types import Array
 
-__all__ = ['search']
+__all__ = ['part', 'search']
 
 # The first guess at the k-th largest: two powers of 2 below the largest.
 _FIRST = 2 << 23
@@ -23,6 +24,9 @@ _FIRST = 2 << 23
 _LEAST_CHANGE = 2.0**-24 - 1
 # Every so often the bracket is halved, whatever the counts say.
 _HALVED = 8
+# Passes that `part` makes before its first look at whether it is over, which
+# are often enough where k is small, and between two looks.
+_BEFORE, _BETWEEN = 2, 3
 
 
 class _Ends(NamedTuple):
@@ -37,6 +41,22 @@ class _Ends(NamedTuple):
   bound: Array
   count: Array
   height: Array
+
+
+class _Search(NamedTuple):
+  """Where a search is.
+
+  Attributes:
+    number: of passes so far.
+    moved: which ends the last one moved.
+    bound: uint32, of the next.
+    ends: of the bracket.
+  """
+
+  number: Array
+  moved: Array
+  bound: Array
+  ends: _Ends
 
 
 def search(
@@ -64,25 +84,71 @@ def search(
     uint32 and two int32, of shape ().
   """
 
-  def unsettled(search: tuple) -> Array:
-    *_, ends = search
-    return (ends.count[0] != k) & (ends.bound[1] - ends.bound[0] > 1)
+  def narrow(search: _Search) -> _Search:
+    return _narrow(search, count_at_least(search.bound), k, total)
 
-  def narrow(search: tuple) -> tuple:
-    number, moved, bound, ends = search
-    count = count_at_least(bound)
-    height = _height(count, k, total)
-    # The lower end moves where k reach the bound, else the upper.
-    moves = (count >= k) == jnp.array([True, False])
-    stays_twice = ~(moves | moved)
-    near = _nearer(ends.height, height)
-    ends = _Ends(
-      jnp.where(moves, bound, ends.bound),
-      jnp.where(moves, count, ends.count),
-      jnp.where(moves, height, jnp.where(stays_twice, near, ends.height)),
+  start = _start(k, total, most, first)
+  goes_on = functools.partial(_unsettled, k=k)
+  *_, ends = jax.lax.while_loop(goes_on, narrow, start)
+  return ends.bound[0], *ends.count
+
+
+def part(
+  count: Callable[[Array, Array], Array],
+  k: Array,
+  *,
+  total: int,
+  most: Array,
+  first: Array,
+) -> tuple[Array, Array]:
+  """A bound and a position that part exactly k entries from the others.
+
+  For an accelerator, which waits for the host at each look at whether it is
+  over: ties are parted by positions in the same loop, and some passes are made
+  between two looks. Those made in vain change nothing.
+
+  Args:
+    count: (bound, end) -> int32, how many entries are above the bound, or are
+      the bound and lie before the position `end`; a pass.
+    k: int32, between 0 and `total`.
+    total: how many entries there are.
+    most: uint32, the largest.
+    first: uint32, as `search` takes it.
+
+  Returns:
+    The two that `count` takes, uint32 of shape (), of which it says k.
+  """
+
+  def goes_on(state: tuple) -> Array:
+    search, low, high = state
+    return (search.ends.count[0] != k) & (high - low > 1)
+
+  def narrow(state: tuple) -> tuple:
+    search, low, high = state
+    ties = ~_unsettled(search, k)
+    middle = low + (high - low) // 2
+    bound = jnp.where(ties, search.ends.bound[0], search.bound)
+    found = count(bound, jnp.where(ties, middle, total))
+    narrowed = _narrow(search, found, k, total)
+    return (
+      jax.tree.map(functools.partial(jnp.where, ties), search, narrowed),
+      jnp.where(ties & (found <= k), middle, low),
+      jnp.where(ties & (found > k), middle, high),
     )
-    return number + 1, moves, _between(ends, number + 1), ends
 
+  def some(state: tuple, passes: int = _BETWEEN) -> tuple:
+    for _ in range(passes):
+      new = functools.partial(jnp.where, goes_on(state))
+      state = jax.tree.map(new, narrow(state), state)
+    return state
+
+  start = _start(k, total, most, first), jnp.uint32(0), jnp.uint32(total)
+  search, end, _ = jax.lax.while_loop(goes_on, some, some(start, _BEFORE))
+  found = search.ends.count[0] == k
+  return search.ends.bound[0], jnp.where(found, jnp.uint32(total), end)
+
+
+def _start(k: Array, total: int, most: Array, first: Array) -> _Search:
   bound = jnp.stack([jnp.where(k == 0, most + 1, 0), most + 1])
   count = jnp.array([total, 0], jnp.int32)
   height = _height(count, k, total)
@@ -90,9 +156,28 @@ def search(
   zero = jnp.int32(0)
   bound = jnp.where(first == 0, _between(ends, zero), first)
   # As if both had moved, so that neither has stayed.
-  start = (zero, jnp.ones(2, bool), bound, ends)
-  *_, ends = jax.lax.while_loop(unsettled, narrow, start)
-  return ends.bound[0], *ends.count
+  return _Search(zero, jnp.ones(2, bool), bound, ends)
+
+
+def _unsettled(search: _Search, k: Array) -> Array:
+  ends = search.ends
+  return (ends.count[0] != k) & (ends.bound[1] - ends.bound[0] > 1)
+
+
+def _narrow(search: _Search, count: Array, k: Array, total: int) -> _Search:
+  """The search after a pass that counted so many."""
+  number, moved, bound, ends = search
+  height = _height(count, k, total)
+  # The lower end moves where k reach the bound, else the upper.
+  moves = (count >= k) == jnp.array([True, False])
+  stays_twice = ~(moves | moved)
+  near = _nearer(ends.height, height)
+  ends = _Ends(
+    jnp.where(moves, bound, ends.bound),
+    jnp.where(moves, count, ends.count),
+    jnp.where(moves, height, jnp.where(stays_twice, near, ends.height)),
+  )
+  return _Search(number + 1, moves, _between(ends, number + 1), ends)
 
 
 def _nearer(heights: Array, found: Array) -> Array:

@@ -26,6 +26,9 @@ _NEAR = 16
 # So many times more groups of neighbours than entries that are looked for: then
 # few of these are in one group.
 _FEW = 2**12
+# Of all entries, for an accelerator by itself. It divides no power of 2, or one
+# column would be of a few channels of a convolution.
+_COLUMNS = 2047
 
 
 def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
@@ -65,28 +68,51 @@ def _largest_of_one(arrays: Sequence[Array], k: Array) -> list[Array]:
   """The same by one array of all entries, for an accelerator by itself.
 
   There each array costs the start of a kernel in each pass. The masks are cut
-  outside of the branch, each by a comparison: there XLA fuses them into a few
-  kernels. Ties before `end` are selected, and after it what is above the bound.
+  outside of loops and branches, each by a comparison: there XLA fuses them into
+  a few kernels.
   """
   total = sum(x.size for x in arrays)
   # Which come last, and of which none is marked.
-  filling = jnp.full(-total % _NEAR, jnp.nan)
+  filling = jnp.full(-total % _COLUMNS, jnp.nan)
   # Else XLA joins them again in each pass.
-  joined = jax.lax.optimization_barrier(_concatenated([*arrays, filling]))
-  bound, count, above = _bracket([joined], k, total)
-  end = jax.lax.cond(
-    count == k,
-    lambda: jnp.uint32(total),
-    lambda: _end_of_ties(joined, bound, k - above),
-  )
+  joined = ordered_bits(_concatenated([*arrays, filling]))
+  joined = jax.lax.optimization_barrier(joined)
+  most, first = _among_columns(joined, k)
+
+  def count(bound: Array, end: Array) -> Array:
+    x, end = _anew(joined, end)
+    position = _position(x.shape, jnp.minimum(end, 1) >> 1)
+    return _count(_marked(x, position, bound, end))
+
+  bound, end = bracketing.part(count, k, total=total, most=most, first=first)
   masks, start = [], 0
   for x in arrays:
-    bits = ordered_bits(joined[start : start + x.size])
     position = start + jnp.arange(x.size, dtype=jnp.uint32)
-    least = jnp.where(position < end, bound, bound + 1)
-    masks.append((bits >= least).reshape(x.shape))
+    marked = _marked(joined[start : start + x.size], position, bound, end)
+    masks.append(marked.reshape(x.shape))
     start += x.size
   return masks
+
+
+def _marked(x: Array, position: Array, bound: Array, end: Array) -> Array:
+  """What is above the bound, or is the bound and lies before `end`."""
+  return x >= jnp.where(position < end, bound, bound + 1)
+
+
+def _among_columns(joined: Array, k: Array) -> tuple[Array, Array]:
+  """The largest, and the k-th largest of what is the largest of columns.
+
+  That is at most the k-th largest of all, and near it where k is small; it is 0
+  where k is not.
+  """
+  ordered = joined.reshape(-1, _COLUMNS)
+  # Else XLA makes one reduction of this and the last.
+  most = jax.lax.optimization_barrier(ordered.max(0))
+  # Without a sort, which takes an accelerator several times as long.
+  reached = jnp.sum(most[:, None] <= most[None], 1, dtype=jnp.int32)
+  first = jnp.where(reached >= k, most, 0).max()
+  few = (k > 0) & (k < _COLUMNS // 2)
+  return most.max(), jnp.where(few, first, 0)
 
 
 def _anew(arrays: T, turn: Array) -> tuple[T, Array]:
