@@ -138,8 +138,7 @@ def part(
 
   def some(state: tuple, passes: int = _BETWEEN) -> tuple:
     for _ in range(passes):
-      new = functools.partial(jnp.where, goes_on(state))
-      state = jax.tree.map(new, narrow(state), state)
+      state = narrow(state)
     return state
 
   start = _start(k, total, most, first), jnp.uint32(0), jnp.uint32(total)

@@ -297,6 +297,19 @@ def test_it_makes_no_copy_of_the_scores(dtype):
   np.testing.assert_array_equal(found, oracle(scores, 1000))
 
 
+def counted_passes(monkeypatch):
+  passes, while_loop = [], jax.lax.while_loop
+
+  def counted(*args):
+    state = while_loop(*args)
+    # The first of all that a search keeps.
+    passes.append(int(jax.tree.leaves(state)[0]))
+    return state
+
+  monkeypatch.setattr(jax.lax, 'while_loop', counted)
+  return passes
+
+
 @pytest.mark.parametrize(
   ('spread', 'k', 'most'),
   [
@@ -310,20 +323,26 @@ def test_it_makes_no_copy_of_the_scores(dtype):
   ],
 )
 def test_few_passes_are_enough(spread, k, most, monkeypatch):
-  passes, while_loop = [], jax.lax.while_loop
-
-  def counted(*args):
-    number, *others = while_loop(*args)
-    passes.append(int(number))
-    return number, *others
-
-  monkeypatch.setattr(jax.lax, 'while_loop', counted)
+  passes = counted_passes(monkeypatch)
   normal = np.random.default_rng(0).standard_normal(1_000_000)
   scores = tree(np.exp(spread * normal) if spread > 1 else normal)
   np.testing.assert_array_equal(flat(masks.top_k(scores, k)), oracle(scores, k))
   among_neighbours, over_all = passes
   assert over_all <= most
   assert among_neighbours <= (12 if k == 20 else 0)
+
+
+@pytest.mark.parametrize(('k', 'most'), [(1, 1), (45, 3), (500, 7)])
+def test_an_accelerator_by_itself_begins_near_the_bound(k, most, monkeypatch):
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.setattr(jax, 'device_count', lambda: 1)
+  passes = counted_passes(monkeypatch)
+  rng = np.random.default_rng(0)
+  # A few channels have what is largest, as of a convolution.
+  scores = tree(rng.standard_normal((2000, 512)) * np.exp(rng.normal(size=512)))
+  np.testing.assert_array_equal(flat(masks.top_k(scores, k)), oracle(scores, k))
+  (found,) = passes
+  assert found <= most
 
 
 def test_random_k_draws_each_leaf_anew():
