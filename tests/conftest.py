@@ -39,7 +39,11 @@ settings.register_profile(
 )
 settings.load_profile('fuzz' if examples else 'tests')
 
-ALLOWED_WARNINGS = ()
+# JAX may read there what xdist's other worker is still writing; it then compiles
+# that itself.
+ALLOWED_WARNINGS = (
+  'ignore:Error reading persistent compilation cache entry:UserWarning',
+)
 
 # A worker of xdist takes whole files: those that take a minute or more first.
 # What launch_test compiles interruptions_test reads.
@@ -72,6 +76,19 @@ def strict_dtypes():
   """No implicit promotion, for our own algebra: optax.adam raises under it."""
   with jax.numpy_dtype_promotion('strict'):
     yield
+
+
+@pytest.fixture(scope='module')
+def compiled_in_a_hurry():
+  """XLA leaves out most optimizations, and takes half the time or less.
+
+  For tests of what comes out of many programs, each of which is run little.
+  """
+  jax.clear_caches()
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
+  jax.clear_caches()
 
 
 def images(seed, size, shape=(4, 4, 1), num_classes=3):

@@ -88,3 +88,26 @@ def test_what_is_compiled_for_a_card_is_what_its_results_say():
         f'{made["temporary_bytes"] / 1e6:.3g} MB',
       )
       assert f'| {" | ".join(map(str, cells))} |' in page
+
+
+def test_forty_epochs_of_top_k_are_what_their_results_say():
+  found = json.loads((DOCS / 'results/top_k_full_h200.json').read_text())
+  page = (DOCS / 'reproduction.md').read_text().split('### Top-K for 40 epochs')
+  words = page[1].split('\n## ')[0].replace('\n', ' ')
+  forget, retain = (
+    [100 * epoch[f'accuracy_{name}'] for epoch in found['epochs']]
+    for name in ('forget', 'retain')
+  )
+  assert len(forget) == 40
+  below = [a - b for a, b in zip(retain, forget, strict=True)]
+  for number in (
+    min(forget),
+    statistics.median(forget[:10]),
+    statistics.median(forget[-10:]),
+    forget[-1],
+    retain[-1],
+    max(below),
+    statistics.median(below),
+  ):
+    assert f'{number:.2f}' in words
+  assert f'(epoch {1 + forget.index(min(forget))})' in words

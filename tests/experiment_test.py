@@ -23,6 +23,8 @@ from jaxunlearn.progress import Progress
 from jaxunlearn.types import State
 from jaxunlearn.workdir import Workdir
 
+pytestmark = pytest.mark.usefixtures('compiled_in_a_hurry')
+
 ROW = {'name': 'random_k'}
 
 

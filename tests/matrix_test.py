@@ -13,6 +13,8 @@ from jaxunlearn import experiment, making, probing, report
 from jaxunlearn.errors import InputError
 from jaxunlearn.progress import Progress
 
+pytestmark = pytest.mark.usefixtures('compiled_in_a_hurry')
+
 ROWS = {
   'random_k': {'name': 'random_k'},
   'eu_2_leaves': {'name': 'eu_k', 'k': 2},

@@ -15,6 +15,8 @@ from jaxunlearn.errors import Conflict, InputError, Interrupted
 from jaxunlearn.progress import Progress
 from jaxunlearn.report import words
 
+pytestmark = pytest.mark.usefixtures('compiled_in_a_hurry')
+
 ROWS = {
   'random_k': {'name': 'random_k'},
   'cf': {'name': 'cf_k', 'k': 1},
