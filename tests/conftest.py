@@ -39,8 +39,8 @@ settings.register_profile(
 )
 settings.load_profile('fuzz' if examples else 'tests')
 
-# JAX may read there what xdist's other worker is still writing; it then compiles
-# that itself.
+# JAX may read there what xdist's other worker is still writing, and then
+# compiles it itself.
 ALLOWED_WARNINGS = (
   'ignore:Error reading persistent compilation cache entry:UserWarning',
 )
