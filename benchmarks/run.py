@@ -23,11 +23,13 @@ _NAMES = (
   'starting',
   'growth',
 )
-# These take a quarter of an hour and more, or say nothing about PyTorch.
+# These take a quarter of an hour and more, say nothing about PyTorch, take a
+# step apart or want a GPU.
 _ASKED_FOR = (
   'job_full',
   'scaling',
   'seconds',
+  'step_parts',
   'accelerator',
   'accelerator_selection',
 )
@@ -81,7 +83,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     before = time.perf_counter()
     for result in _benchmark(name)(options.quick):
       print(result.line(), flush=True)
-      record['results'].append({'benchmark': name, **result.to_json()})
+      record['results'].append(
+        {
+          'benchmark': name,
+          **result.to_json(),
+          'peak_memory_bytes': _most_memory(),
+        }
+      )
       record['seconds'] = time.perf_counter() - start
       if options.json:
         # After each, so that what comes later takes nothing away.
@@ -94,6 +102,22 @@ def _benchmark(name: str):
   if name == 'job_full':
     return importlib.import_module('benchmarks.job').run_full
   return importlib.import_module(f'benchmarks.{name}').run
+
+
+def _most_memory() -> int | None:
+  """Bytes that this process held at most since it was asked before.
+
+  Of both sides, and of what is kept from cases before. None where there is no
+  Linux to tell.
+  """
+  try:
+    status = Path('/proc/self/status').read_text()
+    # Begins anew.
+    Path('/proc/self/clear_refs').write_text('5')
+  except OSError:
+    return None
+  (line,) = (x for x in status.splitlines() if x.startswith('VmHWM'))
+  return 1024 * int(line.split()[1])
 
 
 def _rates() -> dict[str, float]:

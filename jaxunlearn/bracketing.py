@@ -3,7 +3,8 @@
 From the largest down, or from a first guess, a bound is looked for that k
 entries reach. The bracket in which the k-th lies is then narrowed by regula
 falsi on the log-odds of being counted (Anderson and Björck, 1973). Bounds are
-ordered bits, as `ordering` makes them.
+ordered bits, as `ordering` makes them. Where many are the k-th largest, those
+that come first are found by bisection.
 """
 
 import functools
@@ -47,7 +48,7 @@ class _Search(NamedTuple):
   """Where a search is.
 
   Attributes:
-    number: of passes so far.
+    number: of passes so far that moved an end.
     moved: which ends the last one moved.
     bound: uint32, of the next.
     ends: of the bracket.
@@ -57,6 +58,23 @@ class _Search(NamedTuple):
   moved: Array
   bound: Array
   ends: _Ends
+
+
+class _Parting(NamedTuple):
+  """Where `part` is.
+
+  Positions move once the bound is settled. A position adds one entry at most,
+  so that exactly k are counted before `within` when `beyond` is the next.
+
+  Attributes:
+    search: for the bound.
+    within: uint32, a position before which at most k are counted.
+    beyond: uint32, one before which more are, or that of the end.
+  """
+
+  search: _Search
+  within: Array
+  beyond: Array
 
 
 def search(
@@ -105,7 +123,8 @@ def part(
 
   For an accelerator, which waits for the host at each look at whether it is
   over: ties are parted by positions in the same loop, and some passes are made
-  between two looks. Those made in vain change nothing.
+  between two looks. It takes the passes of `search`, up to 31 more where ties
+  are parted, and up to 2 in vain, which change nothing that is returned.
 
   Args:
     count: (bound, end) -> int32, how many entries are above the bound, or are
@@ -119,32 +138,33 @@ def part(
     The two that `count` takes, uint32 of shape (), of which it says k.
   """
 
-  def goes_on(state: tuple) -> Array:
-    search, low, high = state
-    return (search.ends.count[0] != k) & (high - low > 1)
+  def goes_on(now: _Parting) -> Array:
+    return (now.search.ends.count[0] != k) & (now.beyond - now.within > 1)
 
-  def narrow(state: tuple) -> tuple:
-    search, low, high = state
-    ties = ~_unsettled(search, k)
-    middle = low + (high - low) // 2
-    bound = jnp.where(ties, search.ends.bound[0], search.bound)
-    found = count(bound, jnp.where(ties, middle, total))
-    narrowed = _narrow(search, found, k, total)
-    return (
-      jax.tree.map(functools.partial(jnp.where, ties), search, narrowed),
-      jnp.where(ties & (found <= k), middle, low),
-      jnp.where(ties & (found > k), middle, high),
+  def narrow(now: _Parting) -> _Parting:
+    settled = ~_unsettled(now.search, k)
+    middle = now.within + (now.beyond - now.within) // 2
+    bound = jnp.where(settled, now.search.ends.bound[0], now.search.bound)
+    counted = count(bound, jnp.where(settled, middle, total))
+    narrowed = _narrow(now.search, counted, k, total)
+    return _Parting(
+      jax.tree.map(functools.partial(jnp.where, settled), now.search, narrowed),
+      jnp.where(settled & (counted <= k), middle, now.within),
+      jnp.where(settled & (counted > k), middle, now.beyond),
     )
 
-  def some(state: tuple, passes: int = _BETWEEN) -> tuple:
-    for _ in range(passes):
-      state = narrow(state)
-    return state
+  def passes(now: _Parting, number: int = _BETWEEN) -> _Parting:
+    for _ in range(number):
+      now = narrow(now)
+    return now
 
-  start = _start(k, total, most, first), jnp.uint32(0), jnp.uint32(total)
-  search, end, _ = jax.lax.while_loop(goes_on, some, some(start, _BEFORE))
-  found = search.ends.count[0] == k
-  return search.ends.bound[0], jnp.where(found, jnp.uint32(total), end)
+  search = _start(k, total, most, first)
+  start = _Parting(search, jnp.uint32(0), jnp.uint32(total))
+  now = jax.lax.while_loop(goes_on, passes, passes(start, _BEFORE))
+  # Where k reach the bound, positions have moved in vain.
+  reached = now.search.ends.count[0] == k
+  end = jnp.where(reached, jnp.uint32(total), now.within)
+  return now.search.ends.bound[0], end
 
 
 def _start(k: Array, total: int, most: Array, first: Array) -> _Search:

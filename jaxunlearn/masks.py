@@ -21,8 +21,9 @@ def top_k(scores: Scores, k: int | Array, over: str = 'scalars') -> Mask:
   and row by row within a leaf; NaN comes after every number.
 
   Over scalars the k-th largest is found by counting, in some 7 to 25 passes,
-  60 where many tie, fewer where k is small: no sort, no gather, and no copy of
-  the scores where there are several devices or a CPU.
+  60 where many tie and then up to 31 that part them, fewer where k is small: no
+  sort, no gather, and no copy of the scores where there are several devices or
+  a CPU.
 
   Example:
     >>> import jax.numpy as jnp

@@ -1,7 +1,8 @@
 """The k largest entries of many arrays, found by counting alone.
 
 No sort and no gather: every pass reads the entries where they are and adds up
-numbers, over devices too. An accelerator by itself joins them first.
+numbers, over devices too. An accelerator by itself first joins them, as ordered
+bits.
 """
 
 import math
@@ -26,8 +27,8 @@ _NEAR = 16
 # So many times more groups of neighbours than entries that are looked for: then
 # few of these are in one group.
 _FEW = 2**12
-# Of all entries, for an accelerator by itself. It divides no power of 2, or one
-# column would be of a few channels of a convolution.
+# Of all entries, for an accelerator by itself. Odd, for channels are often a
+# power of 2: else a column would be of a few of them.
 _COLUMNS = 2047
 
 
@@ -36,7 +37,8 @@ def largest(arrays: Sequence[Array], k: Array) -> list[Array]:
 
   What parts k entries from the rest is looked for by `bracketing.search`, in
   some 7 to 25 passes; in one to six where k is so small that the largest of up
-  to 16 neighbours tell where to begin.
+  to 16 neighbours tell where to begin. On an accelerator by itself it is
+  `bracketing.part`, and the largest of columns tell that.
 
   Args:
     arrays: floating-point of at most 32 bits, of any shapes. Of two that are
@@ -79,10 +81,11 @@ def _largest_of_one(arrays: Sequence[Array], k: Array) -> list[Array]:
   joined = jax.lax.optimization_barrier(joined)
   most, first = _among_columns(joined, k)
 
+  @jax.jit
   def count(bound: Array, end: Array) -> Array:
-    x, end = _anew(joined, end)
-    position = _position(x.shape, jnp.minimum(end, 1) >> 1)
-    return _count(_marked(x, position, bound, end))
+    position = _position(joined.shape, end)
+    marked = _marked(joined, position, bound, end)
+    return jnp.sum(marked, dtype=jnp.int32)
 
   bound, end = bracketing.part(count, k, total=total, most=most, first=first)
   masks, start = [], 0
@@ -94,25 +97,23 @@ def _largest_of_one(arrays: Sequence[Array], k: Array) -> list[Array]:
   return masks
 
 
-def _marked(x: Array, position: Array, bound: Array, end: Array) -> Array:
+def _marked(ordered: Array, position: Array, bound: Array, end: Array) -> Array:
   """What is above the bound, or is the bound and lies before `end`."""
-  return x >= jnp.where(position < end, bound, bound + 1)
+  return ordered >= jnp.where(position < end, bound, bound + 1)
 
 
 def _among_columns(joined: Array, k: Array) -> tuple[Array, Array]:
   """The largest, and the k-th largest of what is the largest of columns.
 
   That is at most the k-th largest of all, and near it where k is small; it is 0
-  where k is not.
+  where k is above the number of columns.
   """
   ordered = joined.reshape(-1, _COLUMNS)
   # Else XLA makes one reduction of this and the last.
-  most = jax.lax.optimization_barrier(ordered.max(0))
+  largest = jax.lax.optimization_barrier(ordered.max(0))
   # Without a sort, which takes an accelerator several times as long.
-  reached = jnp.sum(most[:, None] <= most[None], 1, dtype=jnp.int32)
-  first = jnp.where(reached >= k, most, 0).max()
-  few = (k > 0) & (k < _COLUMNS // 2)
-  return most.max(), jnp.where(few, first, 0)
+  reach = jnp.sum(largest[:, None] <= largest[None], 1, dtype=jnp.int32)
+  return largest.max(), jnp.where(reach >= k, largest, 0).max()
 
 
 def _anew(arrays: T, turn: Array) -> tuple[T, Array]:
@@ -205,7 +206,7 @@ def _ties_before(x: Array, kth: Array, end: Array) -> Array:
   """Which entries are `kth` and lie before the position `end`."""
   x, end = _anew(x, end)
   tied = ordered_bits(x) == kth
-  return tied & (_position(x.shape, jnp.minimum(end, 1) >> 1) < end)
+  return tied & (_position(x.shape, end) < end)
 
 
 def _bisect(num_bits: int, accepts: Callable[[Array], Array]) -> Array:
@@ -218,8 +219,12 @@ def _bisect(num_bits: int, accepts: Callable[[Array], Array]) -> Array:
   return jax.lax.fori_loop(0, num_bits, settle, jnp.uint32(0))
 
 
-def _position(shape: tuple[int, ...], zero: Array) -> Array:
-  """The row-major position of each entry, made without a reshape."""
+def _position(shape: tuple[int, ...], turn: Array) -> Array:
+  """The row-major position of each entry, made without a reshape.
+
+  By what changes from turn to turn of a loop, or XLA would keep all positions.
+  """
+  zero = jnp.minimum(turn, 1) >> 1
   position = jnp.zeros(shape, jnp.uint32)
   for axis in range(len(shape)):
     stride = jnp.uint32(math.prod(shape[axis + 1 :]))
@@ -233,8 +238,6 @@ def _count(chosen: Array) -> Array:
 
   XLA on a CPU adds up a whole array of integers on one core and one at a time.
   """
-  if _alone():
-    return jnp.sum(chosen, dtype=jnp.int32)
   split, axis = _by_neighbours(chosen)
   few = jnp.sum(split, axis, dtype=jnp.int8)
   # Else XLA makes one of the two again.

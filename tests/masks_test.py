@@ -332,7 +332,9 @@ def test_few_passes_are_enough(spread, k, most, monkeypatch):
   assert among_neighbours <= (12 if k == 20 else 0)
 
 
-@pytest.mark.parametrize(('k', 'most'), [(1, 1), (45, 3), (500, 7)])
+@pytest.mark.parametrize(
+  ('k', 'most'), [(1, 1), (45, 3), (500, 7), (50_000, 14)]
+)
 def test_an_accelerator_by_itself_begins_near_the_bound(k, most, monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
