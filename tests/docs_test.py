@@ -60,6 +60,7 @@ def test_the_tables_of_scaling_are_those_of_results_and_formulas():
   ('name', 'part'),
   [
     ('benchmarks_cpu', 'results'),
+    ('step_parts_cpu', 'results'),
     ('accelerator_h200', 'results'),
     ('accelerator_h200', 'kernels'),
   ],
@@ -111,3 +112,12 @@ def test_forty_epochs_of_top_k_are_what_their_results_say():
   ):
     assert f'{number:.2f}' in words
   assert f'(epoch {1 + forget.index(min(forget))})' in words
+
+
+def test_costs_by_size_are_those_of_their_results():
+  found = json.loads((DOCS / 'results/benchmarks_cpu.json').read_text())
+  page = (DOCS / 'performance.md').read_text()
+  grown = [result for result in found['results'] if result['points']]
+  assert len(grown) == 4
+  for result in grown:
+    assert f'| {result["name"]} | {result["note"]} |' in page
