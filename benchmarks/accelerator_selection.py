@@ -5,7 +5,6 @@ Wants XLA_PYTHON_CLIENT_PREALLOCATE=false, so that PyTorch has memory too.
 
 import functools
 from collections.abc import Iterator
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 from benchmarks import kernels, rates, selection, timing
 from benchmarks.result import Result
 from jaxunlearn import masks
+from tests import passes
 
 _TRACES = 9
 
@@ -29,10 +29,11 @@ def run(quick: bool) -> Iterator[Result]:
       first, second = timing.pairs(ours, theirs, 11)
       # The gradient is read, its scores written as one array, read in each
       # pass, for a first guess and for the mask, which takes a byte.
-      passes = _passes(gradient, k)
-      floor = (4 * (passes + 4) + 1) * size / rates.copy()
+      with passes.counted() as found:
+        masks.top_k(jax.tree.map(jnp.abs, gradient), k)
+      floor = (4 * (found[-1] + 4) + 1) * size / rates.copy()
       case = f'{name}, k = {share}'
-      note = f'passes: {passes}'
+      note = f'passes that move the bound: {found[-1]}'
       yield Result(case, first, 'torch.topk', second, floor=floor, note=note)
       yield _beside_its_bytes(
         f'{case}, from the call to the masks', first, floor
@@ -60,18 +61,3 @@ def _beside_its_bytes(
 @jax.jit
 def _compared(gradient: dict) -> dict:
   return jax.tree.map(lambda x: jnp.abs(x) >= 1, gradient)
-
-
-def _passes(gradient: dict, k: int) -> int:
-  """How many over all scores move the bound; some more are made in vain."""
-  found, while_loop = [], jax.lax.while_loop
-
-  def counted(*args):
-    state = while_loop(*args)
-    # The first of all that a search keeps.
-    found.append(int(jax.tree.leaves(state)[0]))
-    return state
-
-  with mock.patch.object(jax.lax, 'while_loop', counted):
-    masks.top_k(jax.tree.map(jnp.abs, gradient), k)
-  return found[-1]

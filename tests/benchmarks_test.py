@@ -1,6 +1,8 @@
 """What is timed side by side is the same work; figures are what they say."""
 
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -128,6 +130,21 @@ def test_the_command_writes_json(tmp_path, capsys, monkeypatch):
   assert found['machine']['jax'] == jax.__version__
   (result,) = found['results']
   assert (result['benchmark'], result['ratio']) == ('steps', 2.0)
+  if sys.platform == 'linux':
+    assert result['peak_memory_bytes'] > 2**20
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='/proc is of Linux')
+def test_memory_is_the_most_since_it_was_asked_before():
+  # A process of its own: this one may keep what is freed.
+  code = (
+    'import numpy; from benchmarks import run; numpy.ones(2**25);'
+    'print(run._most_memory() - run._most_memory())'
+  )
+  said = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  assert 2**27 < int(said.stdout) < 2**29
 
 
 def test_an_unknown_name_is_refused(capsys):

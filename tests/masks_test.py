@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxunlearn import masks, ranking
+from tests import passes
 
 pytestmark = pytest.mark.usefixtures('strict_dtypes')
 
@@ -297,19 +298,6 @@ def test_it_makes_no_copy_of_the_scores(dtype):
   np.testing.assert_array_equal(found, oracle(scores, 1000))
 
 
-def counted_passes(monkeypatch):
-  passes, while_loop = [], jax.lax.while_loop
-
-  def counted(*args):
-    state = while_loop(*args)
-    # The first of all that a search keeps.
-    passes.append(int(jax.tree.leaves(state)[0]))
-    return state
-
-  monkeypatch.setattr(jax.lax, 'while_loop', counted)
-  return passes
-
-
 @pytest.mark.parametrize(
   ('spread', 'k', 'most'),
   [
@@ -322,12 +310,13 @@ def counted_passes(monkeypatch):
     (8, 20, 1),
   ],
 )
-def test_few_passes_are_enough(spread, k, most, monkeypatch):
-  passes = counted_passes(monkeypatch)
+def test_few_passes_are_enough(spread, k, most):
   normal = np.random.default_rng(0).standard_normal(1_000_000)
   scores = tree(np.exp(spread * normal) if spread > 1 else normal)
-  np.testing.assert_array_equal(flat(masks.top_k(scores, k)), oracle(scores, k))
-  among_neighbours, over_all = passes
+  with passes.counted() as found:
+    mask = masks.top_k(scores, k)
+  np.testing.assert_array_equal(flat(mask), oracle(scores, k))
+  among_neighbours, over_all = found
   assert over_all <= most
   assert among_neighbours <= (12 if k == 20 else 0)
 
@@ -338,13 +327,14 @@ def test_few_passes_are_enough(spread, k, most, monkeypatch):
 def test_an_accelerator_by_itself_begins_near_the_bound(k, most, monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  passes = counted_passes(monkeypatch)
   rng = np.random.default_rng(0)
   # A few channels have what is largest, as of a convolution.
   scores = tree(rng.standard_normal((2000, 512)) * np.exp(rng.normal(size=512)))
-  np.testing.assert_array_equal(flat(masks.top_k(scores, k)), oracle(scores, k))
-  (found,) = passes
-  assert found <= most
+  with passes.counted() as found:
+    mask = masks.top_k(scores, k)
+  np.testing.assert_array_equal(flat(mask), oracle(scores, k))
+  (over_all,) = found
+  assert over_all <= most
 
 
 def test_random_k_draws_each_leaf_anew():
